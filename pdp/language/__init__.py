@@ -1,0 +1,1 @@
+"""Ward: from text to a typed core. Knows positions and types, nothing of Python code or HTTP."""

@@ -1,0 +1,148 @@
+"""The question: may this subject do this to this resource, in this context?
+
+A `Request` holds what was *said*, by which place (SEMANTICS 5), still as JSON values: ``None``, ``bool``, ``int``,
+``Decimal``, ``str``, ``list``, ``dict``. What a program reads of it is typed when it is read (`pdp.decide.frame`), so a
+value that does not fit is an error only where a rule reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+EMPTY: Final[Mapping[str, Any]] = {}
+
+MAX_DEPTH: Final = 32
+
+
+class RequestError(Exception):
+    """A request that cannot be read. `field` names the offending member (``subject.id``), empty for the whole."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.message = message
+        self.field = field
+
+
+@dataclass(slots=True)
+class Request:
+    """One question. Types and the action are wire names (``user``), not Ward names (``Clinician``).
+
+    Treated as immutable once made; not frozen, since a frozen dataclass costs a microsecond to build.
+    """
+
+    subject_type: str
+    subject_id: str
+    action: str
+    resource_type: str
+    resource_id: str
+    # What the caller says (place `from caller`).
+    subject_properties: Mapping[str, Any] = field(default_factory=dict)
+    action_properties: Mapping[str, Any] = field(default_factory=dict)
+    resource_properties: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+    # What verified places say: `from token` and `from certificate` of subject and context, `from route` of the resource.
+    token: Mapping[str, Any] = EMPTY
+    certificate: Mapping[str, Any] = EMPTY
+    route: Mapping[str, Any] = EMPTY
+    # Fields (JSON pointers) that a search filters or sorts by; a mask over one of them denies (SEMANTICS 18).
+    searched_fields: frozenset[str] = frozenset()
+
+
+def strict_json(text: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
+    """Parse I-JSON (RFC 7493): UTF-8, unique names, finite numbers, no lone surrogates, bounded depth.
+
+    Integers stay ``int``, other numbers become `Decimal` (never a float). Raises RequestError.
+    """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise RequestError(f"not UTF-8 (byte {error.start})") from error
+    if text.startswith("\ufeff"):
+        raise RequestError("starts with a byte order mark")
+    if _depth(text) > max_depth:
+        raise RequestError(f"nested deeper than {max_depth}")
+    try:
+        value = _DECODER.decode(text)
+    except RequestError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"not JSON: {error}") from error
+    if "\\u" in text or "\ud7ff" < max(text, default=""):
+        _refuse_surrogates(value)
+    return value
+
+
+def _depth(text: str) -> int:
+    """An upper bound of the nesting: brackets in strings count too, so only text that could be deep is looked at."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise RequestError(f"the name {name!r} occurs twice in one object")
+            seen.add(name)
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise RequestError(f"{name} is not a JSON number")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20:
+        raise RequestError("a number is longer than 64 bits")
+    return int(digits)
+
+
+def _fraction(digits: str) -> Decimal:
+    if len(digits) > 40:
+        raise RequestError("a number has more than 40 characters")
+    return Decimal(digits)
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer, parse_float=_fraction
+)
+
+
+def _refuse_surrogates(value: Any) -> None:
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise RequestError("a text holds a lone surrogate") from error
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_surrogates(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_surrogates(name)
+            _refuse_surrogates(item)
