@@ -373,9 +373,9 @@ class DefineDecl:
 
 @dataclass(frozen=True, slots=True)
 class RouteTarget:
-    """`Record record` (a path parameter) or `Record "all"` (a written identifier)."""
+    """`Record record` (a path parameter), `Record "all"` (a written identifier), `record` alone (its text; type None)."""
 
-    type: Name
+    type: Name | None
     value: Name | Text
     span: Span = field(compare=False)
 

@@ -193,7 +193,7 @@ class Segment:
 class Target:
     """Where a route takes an identifier from: a path parameter, or a text written in the route."""
 
-    type: str  # entity type name
+    type: str  # entity type name; "" for a claim whose value is the text itself
     parameter: str = ""
     literal: str = ""
 

@@ -21,7 +21,9 @@ class Attribute:
     optional: bool = False
     place: str = DATA
     source: str = ""
-    slot: int = 0  # entity attributes: 1, 2, ... in declared order (slot 0 is the ancestors); context, action: 0, 1, ...
+    slot: int = (
+        0  # entity attributes: 1, 2, ... in declared order (slot 0 is the ancestors); context, action: 0, 1, ...
+    )
     provisioned_by: str = ""  # context only: the subject's Set attribute that must hold the value (SEMANTICS 21)
     span: Span = field(default=NOWHERE, compare=False)
 

@@ -72,7 +72,7 @@ def strict_json(text: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
         raise
     except (ValueError, RecursionError) as error:
         raise RequestError(f"not JSON: {error}") from error
-    if "\\u" in text or "\ud7ff" < max(text, default=""):
+    if "\\u" in text or max(text, default="") > "\ud7ff":
         _refuse_surrogates(value)
     return value
 
