@@ -226,7 +226,7 @@ TypeExpr = NamedType | CollectionType | RecordTypeExpr
 
 @dataclass(frozen=True, slots=True)
 class AttributeDecl:
-    """`name: Type? from place`, with `provisioned by attribute` in a context block. `place` "" where none is written."""
+    """`name: Type? from place`, in a context block with `provisioned by attribute`. `place` "" where none is written."""
 
     name: Name
     type: TypeExpr
@@ -373,7 +373,7 @@ class DefineDecl:
 
 @dataclass(frozen=True, slots=True)
 class RouteTarget:
-    """`Record record` (a path parameter), `Record "all"` (a written identifier), `record` alone (its text; type None)."""
+    """`Record record` (a path parameter), `Record "all"` (a written id), `record` alone (its text; type None)."""
 
     type: Name | None
     value: Name | Text
@@ -419,7 +419,7 @@ class DutyClause:
 
 @dataclass(frozen=True, slots=True)
 class RuleDecl:
-    """Every rule form. `actions` or `types` None: `any`. Clauses that do not belong to the effect are check's to refuse.
+    """Every rule form. `actions` or `types` None: `any`. Clauses that do not fit the effect are check's to refuse.
 
     `whens` and `unlesses`: more than one clause of a kind is parsed, and refused by check with a hint to join them.
     """

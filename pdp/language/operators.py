@@ -1,8 +1,8 @@
 """The one table of operators and functions: how each is written, what it takes and gives, what it means.
 
-`check` resolves with it, the language page's tables are held against it, and the interpreter, the compiler and (later) the
-solver each have one meaning per key; `tests/cases/operators` judges them all by hand-written cases. Every operator here is
-strict: and, or, not, if, any, all, has and is are node kinds of their own (`core`).
+`check` resolves with it, the language page's tables are held against it, and the interpreter, the compiler and (later)
+the solver each have one meaning per key; `tests/cases/operators` judges them all by hand-written cases. Every operator
+here is strict: and, or, not, if, any, all, has and is are node kinds of their own (`core`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ Signature = Callable[[Types], Type | None]
 class Operator:
     """`symbol`: as written, `in` or `size`. `signature`: operand types -> result type, None where they do not fit.
 
-    `literal`: the positions that must be literals (patterns, zones, clocks). `may_fail`: can err though its operands are values.
+    `literal`: the positions that must be literals (patterns, zones, clocks). `may_fail`: can err though its operands
+    are values.
     """
 
     key: str
@@ -53,7 +54,9 @@ class Operator:
 
 def _exactly(result: Type, *operands: Type) -> Signature:
     return lambda given: (
-        result if len(given) == len(operands) and all(map(fits, given, operands, strict=True)) else None
+        result
+        if len(given) == len(operands) and all(fits(a, b) for a, b in zip(given, operands, strict=True))
+        else None
     )
 
 

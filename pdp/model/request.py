@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
-EMPTY: Final[Mapping[str, Any]] = {}
-
 MAX_DEPTH: Final = 32
 
 
@@ -44,10 +42,11 @@ class Request:
     action_properties: Mapping[str, Any] = field(default_factory=dict)
     resource_properties: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
-    # What verified places say: `from token` and `from certificate` of subject and context, `from route` of the resource.
-    token: Mapping[str, Any] = EMPTY
-    certificate: Mapping[str, Any] = EMPTY
-    route: Mapping[str, Any] = EMPTY
+    # What verified places say: `from token` and `from certificate` of subject and context, `from route` of the
+    # resource. None: the place is silent (no token at all), so what it owns is unknown, not absent.
+    token: Mapping[str, Any] | None = None
+    certificate: Mapping[str, Any] | None = None
+    route: Mapping[str, Any] | None = None
     # Fields (JSON pointers) that a search filters or sorts by; a mask over one of them denies (SEMANTICS 18).
     searched_fields: frozenset[str] = frozenset()
 
