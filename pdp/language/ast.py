@@ -226,7 +226,7 @@ TypeExpr = NamedType | CollectionType | RecordTypeExpr
 
 @dataclass(frozen=True, slots=True)
 class AttributeDecl:
-    """`name: Type? from place`, in a context block with `provisioned by attribute`. `place` "" where none is written."""
+    """`name: Type? from place`, in a context block with `provisioned by attribute`. `place` "" where none is said."""
 
     name: Name
     type: TypeExpr

@@ -72,9 +72,9 @@ class Missing:
     def _unsettled(self, *_: object) -> bool:
         raise Unsettled(self.name)
 
-    __bool__ = __len__ = __iter__ = __call__ = __index__ = __int__ = _unsettled  # type: ignore[assignment]
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _unsettled  # type: ignore[assignment]
-    __hash__ = _unsettled  # type: ignore[assignment]
+    __bool__ = __len__ = __iter__ = __call__ = __index__ = __int__ = _unsettled
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _unsettled
+    __hash__ = _unsettled
     __contains__ = __getitem__ = _unsettled
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = _unsettled
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _unsettled

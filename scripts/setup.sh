@@ -1,0 +1,39 @@
+# Sourced by the other scripts: `setup test|serve|bench` makes .venv and installs the package with what is asked for.
+# A stamp holds the digest of what was installed from, so that the second call costs nothing.
+
+python_311() {
+    local candidate
+    for candidate in "${PDP_PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    echo "Python 3.11 or later is needed; install python3 and python3-venv, or set PDP_PYTHON" >&2
+    return 1
+}
+
+setup() {
+    local extras python want
+    case "$1" in
+        serve) extras="" ;;
+        demo) extras="[demo]" ;;
+        test) extras="[dev]" ;;
+        bench) extras="[dev,bench]" ;;
+    esac
+    python=$(python_311)
+    if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        if ! "$python" -m venv .venv >/dev/null 2>&1; then
+            if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+                apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
+            fi
+            "$python" -m venv .venv || { echo "cannot make .venv: install the package python3-venv" >&2; return 1; }
+        fi
+    fi
+    want=$(cat setup.cfg pyproject.toml | cksum)
+    if [ "$(cat ".venv/.installed-$1" 2>/dev/null)" != "$want" ]; then
+        .venv/bin/python -m pip install -q --disable-pip-version-check -e ".$extras"
+        printf '%s' "$want" > ".venv/.installed-$1"
+    fi
+}
