@@ -1,0 +1,164 @@
+"""The log of decisions: one JSON line for each, written before its answer leaves. What cannot be written is denied.
+
+Each worker has a file of its own (0600) and writes whole lines with one call, so lines never mix and a crash loses none
+that was answered. Fields are an allow-list: identities, what was decided and why; no properties, no context, no message
+of an error (it may quote values), no tokens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import gmtime, strftime
+from typing import Any, Final
+
+import orjson
+
+from pdp.model.decision import Decision
+from pdp.model.request import Request
+
+RECHECK_MICROSECONDS: Final = 1_000_000
+MAX_DISCARDED: Final = 64
+MAX_NAME: Final = 128
+
+
+class EvidenceError(Exception):
+    """The record could not be written whole: the answer must be a deny."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One decision, as it leaves. `request` is None where nothing could be read; `detail` is then a stable word."""
+
+    time: int  # microseconds since the epoch
+    decision_id: str
+    door: str
+    pep: str
+    decision: Decision
+    request: Request | None = None
+    discarded: Sequence[str] = ()
+    detail: str = ""
+    cached: bool | None = None
+    program_digest: str = ""
+    data_revision: str = ""
+
+
+class Log:
+    """Appends records to one file. Not for several threads; several processes each have their own."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        """The directory (0700) and the file are made with the first record."""
+        self._directory = directory
+        self._path = directory / f"decisions-{name}.jsonl"
+        self._file = -1
+        self._checked = 0
+        self._torn = False
+        self._second = -1
+        self._stamp = ""
+
+    def probe(self, now: int) -> None:
+        """Raise EvidenceError when no record could be written now, as far as can be told without writing one."""
+        if self._file < 0 or self._gone(now):
+            self.close()
+            self._open()
+
+    def append(self, record: Record) -> None:
+        """Write one record. Raises EvidenceError."""
+        self._write(self._line(record), record.time)
+
+    def append_all(self, records: Sequence[Record]) -> None:
+        """Write the records of one batch with one call: all of them, or EvidenceError."""
+        if records:
+            self._write(b"".join(map(self._line, records)), records[0].time)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _open(self) -> None:
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            self._file = -1
+            raise EvidenceError(f"the log cannot be opened: {error.strerror}") from error
+
+    def _write(self, data: bytes, now: int) -> None:
+        try:
+            self.probe(now)
+            if self._torn:
+                data = b"\n" + data  # The last line was cut short: this one begins on its own.
+            written = os.write(self._file, data)
+        except OSError as error:
+            self.close()
+            raise EvidenceError(f"the log cannot be written: {error.strerror}") from error
+        if written != len(data):
+            self._torn = True
+            raise EvidenceError("the log took only a part of a record")
+        self._torn = False
+
+    def _gone(self, now: int) -> bool:
+        """Was the file deleted (looked at each time), or moved away (looked at each second)?"""
+        opened = os.fstat(self._file)
+        if opened.st_nlink == 0:
+            return True
+        if 0 <= now - self._checked < RECHECK_MICROSECONDS:
+            return False
+        self._checked = now
+        try:
+            there = os.stat(self._path, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        return (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino)
+
+    def _line(self, record: Record) -> bytes:
+        decision, request = record.decision, record.request
+        members: dict[str, Any] = {
+            "time": self._time(record.time),
+            "decision_id": record.decision_id,
+            "door": record.door,
+            "pep": record.pep,
+            "effect": decision.effect,
+            "reason": decision.reason,
+            "rules": decision.rules,
+            "program_digest": decision.program_digest or record.program_digest,
+            "data_revision": decision.data_revision or record.data_revision,
+        }
+        if request is not None:
+            members["subject"] = {"type": request.subject_type, "id": request.subject_id}
+            members["action"] = request.action
+            members["resource"] = {"type": request.resource_type, "id": request.resource_id}
+        if record.detail:
+            members["detail"] = record.detail
+        if record.cached is not None:
+            members["cached"] = record.cached
+        if decision.errors:
+            members["errors"] = [
+                {"rule": each.rule, "code": each.code, "where": each.where} for each in decision.errors
+            ]
+        if record.discarded:
+            members["discarded"] = [name[:MAX_NAME] for name in sorted(record.discarded)[:MAX_DISCARDED]]
+        if decision.obligations:
+            members["obligations"] = [{"name": each.name, "rule": each.rule} for each in decision.obligations]
+        if decision.fields.limited:
+            released = decision.fields.released
+            members["fields"] = {
+                "released": None if released is None else sorted(released),
+                "masked": sorted(decision.fields.masked),
+            }
+        try:
+            return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
+        except (TypeError, ValueError) as error:  # A lone surrogate in an identifier: no record, no access.
+            raise EvidenceError("the record cannot be encoded") from error
+
+    def _time(self, now: int) -> str:
+        """RFC 3339 with microseconds. The part down to seconds is made once a second."""
+        second, rest = divmod(now, 1_000_000)
+        if second != self._second:
+            self._stamp = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(second))
+            self._second = second
+        return f"{self._stamp}{rest:06d}Z"
