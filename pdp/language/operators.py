@@ -216,7 +216,7 @@ _OPERATORS: Final = (
     Operator("multiply", "*", _MULTIPLY, "Int with Int, Decimal or Duration", "product", may_fail=True),
     Operator("negate", "-", _negated, "Int, Decimal, Duration", "negation", may_fail=True),
     Operator("size", "size", _size, "Set or List", "number of members"),
-    Operator("union", "union", _two_sets, "two sets", "members of either"),
+    Operator("union", "union", _two_sets, "two sets", "members of either; more than 10 000 err", may_fail=True),
     Operator("intersection", "intersection", _two_sets, "two sets", "members of both, by =="),
     Operator("difference", "difference", _two_sets, "two sets", "members of the first alone, by =="),
     Operator("to_set", "to_set", _to_set, "List", "its members"),
