@@ -15,6 +15,10 @@ FOREVER: Final = 2**63 - 1
 """`valid_until` of a decision that time alone never changes (microseconds since the epoch)."""
 
 
+class PdpFault(Exception):
+    """A fault of ours, never of a policy or a caller: an explicit deny at the proxy doors, 500 at the API doors."""
+
+
 class Effect(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
@@ -49,12 +53,23 @@ class Obligation:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleError:
+    """A condition, or an argument, of a rule could not be evaluated. `where` is `file:line:column`."""
+
+    rule: str
+    code: str
+    message: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """What one permit that applies contributes. `fields` None: it releases everything."""
 
     rule: str
     fields: frozenset[str] | None = None  # JSON pointers (RFC 6901); each covers its descendants
     obligations: tuple[Obligation, ...] = ()
+    errors: tuple[RuleError, ...] = ()  # a release condition that erred, and so restricts: it still goes on record
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +82,6 @@ class Refusal:
     exception: str = ""  # information-blocking exception, 45 CFR 171 subparts B to D
     cures: tuple[str, ...] = ()
     overridable_by: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RuleError:
-    """A condition, or an argument, of a rule could not be evaluated. `where` is `file:line:column`."""
-
-    rule: str
-    code: str
-    message: str
-    where: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,9 @@ class Request:
     route: Mapping[str, Any] | None = None
     # Fields (JSON pointers) that a search filters or sorts by; a mask over one of them denies (SEMANTICS 18).
     searched_fields: frozenset[str] = frozenset()
+    # Attributes ("subject.role") for which a value was offered and refused, by `pdp.decide.admit`: each is unknown,
+    # not absent, unless its own place gave it a value (SEMANTICS 5).
+    refused: frozenset[str] = frozenset()
 
 
 def strict_json(text: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
