@@ -1,0 +1,155 @@
+"""The builder process: watches the policy directory, builds outside the decision workers, publishes what checks.
+
+Last good is kept: what does not check, cannot be read, or moved while it was read changes nothing but the status that
+`/ready` and the console show. The pointer is replaced by one rename, after the artefact is whole on disk.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pdp.config import Settings
+from pdp.diagnostics.diagnostic import PolicyError
+from pdp.serve.process import say
+from pdp.serve.runtime import POINTER, Runtime
+from pdp.serve.watch import Scan, Unreadable, Watcher
+
+if TYPE_CHECKING:
+    from pdp.bundle.build import Built
+
+STATUS: Final = "builder"
+EXIT_DOES_NOT_CHECK: Final = 3
+KEPT_ARTEFACTS: Final = 3
+
+
+class Builder:
+    """One policy directory, one runtime directory. `step` is one look; all waiting is outside."""
+
+    def __init__(self, directory: Path, runtime: Runtime) -> None:
+        self._directory = directory
+        self._runtime = runtime
+        self._watcher = Watcher(directory)
+        self._sequence = int(runtime.read(POINTER).get("sequence", 0))
+        self._stale_since: float | None = None
+        self._problem = ""
+        self._details = ""
+
+    def step(self, now: float, force: bool = False) -> bool:
+        """Look once, and build when a change is there to be taken. True when something new was published."""
+        if force:
+            self._watcher.tried(None)
+        published = False
+        try:
+            seen = self._watcher.look()
+            if seen is not None:
+                published = self._take(seen, now)
+        except Unreadable as error:
+            self._failed(str(error), str(error), now)
+        self._runtime.write(STATUS, self._status(now))
+        return published
+
+    def _take(self, seen: Scan, now: float) -> bool:
+        try:
+            built = build(self._directory)
+        except (PolicyError, OSError) as error:
+            if self._watcher.still(seen):
+                self._watcher.tried(seen)
+                self._failed("the policy set does not check", rendered(error), now)
+            return False
+        if not self._watcher.still(seen):
+            return False  # It moved while it was read: what was read is thrown away, and the next looks take it.
+        self._publish(built, now)
+        self._watcher.tried(seen)
+        self._stale_since, self._problem, self._details = None, "", ""
+        return True
+
+    def _publish(self, built: Built, now: float) -> None:
+        from pdp.bundle import artefact
+
+        self._sequence += 1
+        name, policies = f"program-{self._sequence}.bin", f"policies-{self._sequence}.bin"
+        artefact.write(built, self._runtime.directory / name)
+        self._runtime.write_bytes(policies, pickle.dumps(built.policies, pickle.HIGHEST_PROTOCOL))
+        pointer: dict[str, Any] = {
+            "sequence": self._sequence,
+            "artefact": name,
+            "policies": policies,
+            "digest": built.program.digest,
+            "revision": built.revision,
+            "source_digest": built.source_digest,
+            "rules": len(built.policies.rules),
+            "entities": len(built.entities),
+            "built_at": now,
+        }
+        self._runtime.write(POINTER, pointer)
+        for kind in ("program", "policies"):
+            (self._runtime.directory / f"{kind}-{self._sequence - KEPT_ARTEFACTS}.bin").unlink(missing_ok=True)
+        say(f"policy set {built.program.digest[:12]} is active: {len(built.policies.rules)} rules")
+
+    def _failed(self, problem: str, details: str, now: float) -> None:
+        if self._stale_since is None:
+            self._stale_since = now
+        if (problem, details) != (self._problem, self._details):
+            self._problem, self._details = problem, details
+            say(f"{problem}; the last good policy set stays active" if self._sequence else problem)
+            if details and details != problem:
+                say(details)
+
+    def _status(self, now: float) -> dict[str, Any]:
+        return {
+            "scanned_at": now,
+            "stale": self._stale_since is not None,
+            "stale_since": self._stale_since,
+            "problem": self._problem,
+            "details": self._details[:65_536],
+            "pid": os.getpid(),
+        }
+
+    @property
+    def failed(self) -> bool:
+        return self._stale_since is not None
+
+
+def build(directory: Path) -> Built:
+    """Text to program, garbage collection paused: nothing here dies young."""
+    from pdp.bundle.build import build as build_set
+
+    gc.disable()
+    try:
+        return build_set(directory)
+    finally:
+        gc.enable()
+
+
+def rendered(error: PolicyError | OSError) -> str:
+    if isinstance(error, OSError):
+        return str(error)
+    from pdp.diagnostics.render import text
+
+    return text(error.diagnostics)
+
+
+def main(settings: Settings, runtime: Runtime) -> int:
+    """Build once, then watch for ever. Returns only when the first policy set cannot be used."""
+    builder = Builder(settings.policies, runtime)
+    wanted = []
+    signal.signal(signal.SIGHUP, lambda *_: wanted.append(1))
+    has_one = bool(runtime.read(POINTER))
+    builder.step(time.time())
+    pause = 0.02  # The first two scans follow each other at once.
+    while True:
+        time.sleep(pause)  # A signal ends the sleep's wait only after its handler, so HUP is seen within one pause.
+        force = bool(wanted)
+        wanted.clear()
+        has_one = builder.step(time.time(), force) or has_one
+        if not has_one and builder.failed:
+            return EXIT_DOES_NOT_CHECK
+        if has_one and pause < 0.05:
+            os.nice(5)  # From now on decisions come first.
+            pause = settings.scan_milliseconds / 1000

@@ -1,0 +1,81 @@
+"""The decision plane: gunicorn with its `asgi` workers around `pdp.serve.app`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any, Final
+
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+from pdp.audit.log import Log
+from pdp.config import Settings
+from pdp.serve.app import Application
+from pdp.serve.process import die_with, say
+from pdp.serve.runtime import Runtime
+
+KEEP_ALIVE_SECONDS: Final = 120  # above the idle timeout of Envoy's pools in use, so that it is the one to close
+DRAIN_SECONDS: Final = 5
+WORKERS: Final = "workers"
+
+
+def common(listener: int, name: str) -> dict[str, Any]:
+    """gunicorn settings of both planes: nothing from its environment, no control socket, no forwarding headers."""
+    return {
+        "bind": [f"fd://{listener}"],
+        "proc_name": name,
+        "control_socket_disable": True,
+        "forwarded_allow_ips": "",
+        "forwarder_headers": "",
+        "secure_scheme_headers": {},
+        "accesslog": None,
+        "loglevel": "warning",
+        "umask": 0o077,
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,
+        "graceful_timeout": DRAIN_SECONDS,
+    }
+
+
+class Decisions(BaseApplication):  # type: ignore[misc]
+    def __init__(self, settings: Settings, runtime: Runtime, listener: int) -> None:
+        self._settings = settings
+        self._runtime = runtime
+        self._listener = listener
+        self._ends: list[int] = []
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self._settings
+        chosen = common(self._listener, "pdp-decisions") | {
+            "worker_class": "asgi",
+            "workers": settings.workers,
+            "keepalive": KEEP_ALIVE_SECONDS,
+            "limit_request_line": min(settings.max_header_bytes, 65_535),
+            "limit_request_field_size": settings.max_header_bytes,
+            "limit_request_fields": 100,
+            "asgi_lifespan": "on",
+            "post_fork": self._forked,
+            "child_exit": self._worker_ended,
+        }
+        for name, value in chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Application:
+        identifier = secrets.token_hex(6)
+        log = Log(self._settings.audit_dir, identifier)
+        return Application(self._settings, self._runtime, log, identifier)
+
+    def _forked(self, arbiter: Any, _worker: Any) -> None:
+        die_with(arbiter.pid)
+
+    def _worker_ended(self, arbiter: Any, worker: Any) -> None:
+        if not arbiter.LISTENERS:
+            return  # We are ending.
+        self._ends.append(worker.pid)
+        self._runtime.write(WORKERS, {"restarts": len(self._ends), "last_pid": worker.pid})
+        say(f"a decision worker ended (pid {worker.pid}); another one is started")
+
+
+def main(settings: Settings, runtime: Runtime, listener: int) -> int:
+    Decisions(settings, runtime, listener).run()
+    return 0

@@ -1,0 +1,43 @@
+"""Counters of one worker. Plain integers on the hot path; written to the runtime directory once a second."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any, Final
+
+from pdp.model.decision import Decision
+
+BOUNDS_MICROSECONDS: Final = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 250_000, 1_000_000)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.decisions: dict[tuple[str, str, str], int] = {}
+        self.buckets = [0] * (len(BOUNDS_MICROSECONDS) + 1)
+        self.latency_sum_microseconds = 0
+        self.audit_failures = 0
+        self.faults = 0
+        self.shed = 0
+        self.reloads = 0
+        self.reload_failures = 0
+
+    def count(self, door: str, decision: Decision) -> None:
+        key = (door, decision.effect, decision.reason)
+        self.decisions[key] = self.decisions.get(key, 0) + 1
+
+    def took(self, microseconds: int) -> None:
+        self.buckets[bisect_left(BOUNDS_MICROSECONDS, microseconds)] += 1
+        self.latency_sum_microseconds += microseconds
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "decisions": [[*key, count] for key, count in self.decisions.items()],
+            "bounds_microseconds": BOUNDS_MICROSECONDS,
+            "buckets": self.buckets,
+            "latency_sum_microseconds": self.latency_sum_microseconds,
+            "audit_failures": self.audit_failures,
+            "faults": self.faults,
+            "shed": self.shed,
+            "reloads": self.reloads,
+            "reload_failures": self.reload_failures,
+        }

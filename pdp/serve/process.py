@@ -1,0 +1,45 @@
+"""Being a child: ending with the parent, also when it is killed with -9."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Final
+
+PR_SET_PDEATHSIG: Final = 1
+HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT, signal.SIGUSR1)
+
+
+def die_with(parent: int) -> None:
+    """End at once when `parent` has. Called in a child right after the fork."""
+    try:
+        kernel = ctypes.CDLL(None, use_errno=True)
+        told = kernel.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
+    except (OSError, AttributeError):
+        told = False
+    if os.getppid() != parent:  # It died between the fork and the line above.
+        os._exit(1)
+    if not told:  # Not Linux: look.
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
+def forget_signals() -> None:
+    """A forked child starts with its parent's handlers; it wants none of them."""
+    for each in HANDLED:
+        signal.signal(each, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+
+
+def say(text: str) -> None:
+    """One line for the operator, on standard error."""
+    print(f"pdp: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,47 @@
+"""What a worker decides with: one immutable snapshot, loaded from the artefact that the builder made (SEMANTICS 26)."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+
+from pdp.bundle import artefact
+from pdp.decide.engine import Engine
+from pdp.doors.route import Table
+from pdp.language.schema import Schema
+from pdp.serve.runtime import POINTER, Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    engine: Engine
+    schema: Schema
+    table: Table
+    digest: str
+    revision: str
+    source_digest: str
+    built_at: float  # seconds since the epoch
+
+
+def load(runtime: Runtime, cache_size: int) -> Snapshot | None:
+    """The snapshot that the pointer names; None when nothing was built yet. Imports neither parser nor checker."""
+    pointer = runtime.read(POINTER)
+    if not pointer:
+        return None
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        loaded = artefact.read(runtime.directory / pointer["artefact"])
+        engine = Engine(loaded.program, loaded.entities, cache_size)
+        return Snapshot(
+            engine,
+            loaded.program.schema,
+            Table(loaded.routes, loaded.program.schema),
+            loaded.program.digest,
+            loaded.revision,
+            loaded.source_digest,
+            pointer["built_at"],
+        )
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,260 @@
+"""`pdp serve`: one parent, three children (builder, decisions, management), watched and restarted with back-off.
+
+The parent binds the sockets, so that a port in use is said at once and a restart refuses no connection. It decides
+nothing. Children end with it, also when it is killed with -9. TERM and INT drain and end, HUP looks at the policies.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pdp.config import Address, ConfigError, Settings
+from pdp.serve.process import die_with, forget_signals, say
+from pdp.serve.runtime import Runtime, open_directory
+
+if TYPE_CHECKING:
+    from pdp.serve.management import MakeApplication
+
+CHILDREN: Final = "children"
+FIRST_BACK_OFF_SECONDS: Final = 0.25
+LONGEST_BACK_OFF_SECONDS: Final = 30.0
+STEADY_SECONDS: Final = 60.0
+DRAIN_SECONDS: Final = 12.0
+
+
+@dataclass(slots=True)
+class Child:
+    name: str
+    main: Callable[[], int]
+    pid: int = 0
+    started: float = 0.0
+    restarts: int = 0
+    last_exit: str = ""
+    back_off: float = FIRST_BACK_OFF_SECONDS
+    due: float = 0.0  # when to start it (again)
+
+    @property
+    def alive(self) -> bool:
+        return self.pid > 0
+
+    def ended(self, status: int, now: float) -> None:
+        """Note the end; the next start is due after the back-off, which doubles while it keeps ending early."""
+        killed = os.WIFSIGNALED(status)
+        self.last_exit = f"signal {os.WTERMSIG(status)}" if killed else f"exit code {os.WEXITSTATUS(status)}"
+        if now - self.started >= STEADY_SECONDS:
+            self.back_off = FIRST_BACK_OFF_SECONDS
+        self.pid, self.due, self.restarts = 0, now + self.back_off, self.restarts + 1
+        self.back_off = min(self.back_off * 2, LONGEST_BACK_OFF_SECONDS)
+
+
+class Supervisor:
+    def __init__(
+        self, settings: Settings, runtime: Runtime, decisions: int, management: int, make: MakeApplication
+    ) -> None:
+        """`decisions` and `management` are the file descriptors of the listening sockets."""
+        from pdp.serve import builder
+
+        self._runtime = runtime
+        self._ending = False
+        self._wake = os.pipe()
+        self._children = (
+            Child("builder", lambda: builder.main(settings, runtime)),
+            Child("decisions", lambda: _decisions(settings, runtime, decisions)),
+            Child("management", lambda: _management(settings, runtime, management, make)),
+        )
+
+    def run(self) -> int:
+        """Until told to end. 0, or 3 when the first policy set does not check."""
+        self._handle_signals()
+        code = 0
+        while not self._ending:
+            now = time.monotonic()
+            for child in self._children:
+                if not child.alive and child.due <= now:
+                    self._start(child, now)
+            self._wait(1.0)
+            code = self._reap(time.monotonic())
+            if code:
+                break
+        self._end()
+        return code
+
+    def _handle_signals(self) -> None:
+        for end in self._wake:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._told_to_end)
+        signal.signal(signal.SIGINT, self._told_to_end)
+        signal.signal(signal.SIGHUP, self._told_to_look)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def _told_to_end(self, *_: object) -> None:
+        self._ending = True
+
+    def _told_to_look(self, *_: object) -> None:
+        if self._children[0].alive:
+            os.kill(self._children[0].pid, signal.SIGHUP)
+
+    def _wait(self, seconds: float) -> None:
+        import select
+
+        due = [each.due for each in self._children if not each.alive]
+        pause = min([seconds, *(max(0.0, each - time.monotonic()) for each in due)])
+        if select.select([self._wake[0]], [], [], pause)[0]:
+            os.read(self._wake[0], 512)
+
+    def _start(self, child: Child, now: float) -> None:
+        parent, pid = os.getpid(), os.fork()
+        if pid == 0:
+            self._become(child, parent)
+        child.pid, child.started = pid, now
+        if child.restarts:
+            say(f"{child.name} was started again")
+        self._publish()
+
+    def _become(self, child: Child, parent: int) -> None:
+        """In the new process: never returns."""
+        code = 1
+        try:
+            forget_signals()
+            die_with(parent)
+            for end in self._wake:
+                os.close(end)
+            code = child.main()
+        except SystemExit as ending:
+            code = ending.code if isinstance(ending.code, int) else 1
+        except KeyboardInterrupt:
+            code = 130
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def _reap(self, now: float) -> int:
+        """Note every child that ended. Not 0 when the service cannot go on."""
+        from pdp.serve.builder import EXIT_DOES_NOT_CHECK
+
+        for child in self._children:
+            pid, status = os.waitpid(child.pid, os.WNOHANG) if child.alive else (0, 0)
+            if pid == 0:
+                continue
+            child.ended(status, now)
+            if child.name == "builder" and os.WIFEXITED(status) and os.WEXITSTATUS(status) == EXIT_DOES_NOT_CHECK:
+                return EXIT_DOES_NOT_CHECK
+            if not self._ending:
+                say(f"{child.name} ended ({child.last_exit}); it is started again in {child.due - now:.2g} s")
+            self._publish()
+        return 0
+
+    def _publish(self) -> None:
+        children = {
+            each.name: {"alive": each.alive, "pid": each.pid, "restarts": each.restarts, "last_exit": each.last_exit}
+            for each in self._children
+        }
+        self._runtime.write(CHILDREN, children)
+
+    def _end(self) -> None:
+        """Ask every child to end, give them time to drain, then insist."""
+        for child in self._children:
+            if child.alive:
+                os.kill(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while any(each.alive for each in self._children) and time.monotonic() < deadline:
+            self._wait(0.2)
+            self._reap_quietly()
+        for child in self._children:
+            if child.alive:
+                os.kill(child.pid, signal.SIGKILL)
+                os.waitpid(child.pid, 0)
+
+    def _reap_quietly(self) -> None:
+        for child in self._children:
+            if child.alive and os.waitpid(child.pid, os.WNOHANG)[0]:
+                child.pid = 0
+
+
+def _decisions(settings: Settings, runtime: Runtime, listener: int) -> int:
+    from pdp.serve.decisions import main
+
+    return main(settings, runtime, listener)
+
+
+def _management(settings: Settings, runtime: Runtime, listener: int, make: MakeApplication) -> int:
+    from pdp.serve.management import main
+
+    return main(settings, runtime, listener, make)
+
+
+def bind(address: Address, name: str) -> socket.socket:
+    """A listening socket. Raises ConfigError with a sentence that says which setting to change."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ConfigError([f"{name}: cannot listen on {address}: {error.strerror}"]) from error
+    return listener
+
+
+def serve(settings: Settings, make: MakeApplication) -> int:
+    """Run the service until told to end. Raises ConfigError when it cannot even begin.
+
+    `make` makes the WSGI application of the management plane, in that plane's own process.
+    """
+    problems: list[str] = []
+    listeners: list[socket.socket] = []
+    for address, name in ((settings.http_listen, "http_listen"), (settings.management_listen, "management_listen")):
+        try:
+            listeners.append(bind(address, name))
+        except ConfigError as error:
+            problems += error.problems
+    problems += _audit_problems(settings)
+    if not settings.policies.is_dir():
+        problems.append(f"policies: {settings.policies} is not a directory")
+    if problems:
+        for listener in listeners:
+            listener.close()
+        raise ConfigError(problems)
+    runtime, _lock = open_directory()
+    announce(settings)
+    try:
+        return Supervisor(settings, runtime, listeners[0].fileno(), listeners[1].fileno(), make).run()
+    finally:
+        shutil.rmtree(runtime.directory, ignore_errors=True)
+
+
+def _audit_problems(settings: Settings) -> list[str]:
+    try:
+        settings.audit_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        return [f"audit_dir: {settings.audit_dir} cannot be made: {error.strerror}"]
+    if not os.access(settings.audit_dir, os.W_OK | os.X_OK):
+        return [f"audit_dir: {settings.audit_dir} cannot be written"]
+    return []
+
+
+def announce(settings: Settings) -> None:
+    """What an operator has to know at start, above all what is weaker than it could be."""
+    say(f"settings from {settings.source}; policies in {settings.policies}")
+    say(f"decisions on http://{settings.http_listen}, management on http://{settings.management_listen}")
+    bare = [each.name for each in settings.profiles if each.secret is None]
+    if bare:
+        say(f"WARNING: no secret for {', '.join(bare)}: whoever reaches {settings.http_listen} may ask (loopback only)")
+    if settings.trust_unverified_subject_header:
+        say(f"WARNING: `{settings.trust_unverified_subject_header}` is believed without proof: for demonstrations only")
+    if settings.max_permit_age_seconds:
+        say(
+            f"WARNING: permits may be kept for {settings.max_permit_age_seconds} s; accesses under them are not audited"
+        )

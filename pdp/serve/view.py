@@ -1,0 +1,52 @@
+"""What the management plane may know of the others: through the runtime directory, and nowhere else."""
+
+from __future__ import annotations
+
+import pickle
+from threading import Lock
+from typing import Any
+
+from pdp.language.core import PolicySet
+from pdp.serve.runtime import POINTER, Runtime
+from pdp.serve.snapshot import Snapshot, load
+
+
+class View:
+    """Read only, and safe for several threads."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._lock = Lock()
+        self._signature: tuple[int, int] | None = None
+        self._current: tuple[PolicySet, Snapshot] | None = None
+
+    def pointer(self) -> dict[str, Any]:
+        """What is active: digests, revision, number of rules, when it was built. Empty before the first one."""
+        return self._runtime.read(POINTER)
+
+    def builder(self) -> dict[str, Any]:
+        """Staleness, its reason, and what the diagnostics say."""
+        return self._runtime.read("builder")
+
+    def children(self) -> dict[str, Any]:
+        return self._runtime.read("children")
+
+    def worker_restarts(self) -> int:
+        return int(self._runtime.read("workers").get("restarts", 0))
+
+    def counters(self) -> list[dict[str, Any]]:
+        """Those of every worker that ever ran under this parent: a total never falls when a worker dies."""
+        found = [self._runtime.read(each.name) for each in sorted(self._runtime.directory.glob("metrics-*"))]
+        return [each for each in found if each]
+
+    def current(self) -> tuple[PolicySet, Snapshot] | None:
+        """The active set, and the snapshot made of it, loaded again when the pointer has moved."""
+        with self._lock:
+            signature = self._runtime.signature()
+            if signature is not None and signature != self._signature:
+                # The directory is ours alone (0700): what is unpickled here was written by our builder.
+                policies = pickle.loads((self._runtime.directory / self.pointer()["policies"]).read_bytes())
+                snapshot = load(self._runtime, cache_size=0)
+                if snapshot is not None:
+                    self._current, self._signature = (policies, snapshot), signature
+            return self._current

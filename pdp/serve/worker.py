@@ -1,0 +1,185 @@
+"""What a decision worker does beside deciding: follow the pointer, notice lateness, tell how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final
+
+import orjson
+
+from pdp.audit.log import EvidenceError, Log
+from pdp.config import Settings
+from pdp.serve.metrics import Metrics
+from pdp.serve.process import say
+from pdp.serve.runtime import Runtime
+from pdp.serve.snapshot import Snapshot, load
+
+TICK_SECONDS: Final = 0.1
+FLUSH_SECONDS: Final = 1.0
+FIRST_PROGRAM_SECONDS: Final = 25.0
+SILENT_BUILDER_SECONDS: Final = 60.0
+REPORTED_FAULTS: Final = 100
+AUDIT_FAILURE_SECONDS: Final = 5.0
+
+
+class Worker:
+    """The state of one worker outside its requests."""
+
+    def __init__(self, settings: Settings, runtime: Runtime, log: Log) -> None:
+        self._settings = settings
+        self._runtime = runtime
+        self._log = log
+        self.metrics = Metrics()
+        self.snapshot: Snapshot | None = None
+        self.late = False  # the event loop is behind: shed
+        self._signature: tuple[int, int] | None = None
+        self._audit_problem = ""
+        self._audit_failed_at = 0.0
+        self._reported = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ------------------------------------------------------------------------------------------------------ lifespan
+
+    async def lifespan(
+        self, receive: Callable[[], Awaitable[dict[str, Any]]], send: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        await receive()  # lifespan.startup
+        await self._start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()  # lifespan.shutdown
+        for task in self._tasks:
+            task.cancel()
+        self._flush()
+        self._log.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        """Wait for the first program, so that the first question gets an answer and not a refusal."""
+        deadline = time.monotonic() + FIRST_PROGRAM_SECONDS
+        while self.snapshot is None and time.monotonic() < deadline:
+            self._load_if_changed()
+            if self.snapshot is None:
+                await asyncio.sleep(0.01)
+        gc.collect()
+        gc.freeze()  # What lives as long as the process is not looked at again.
+        self._tasks = [asyncio.create_task(self._watch_time()), asyncio.create_task(self._follow())]
+
+    async def _watch_time(self) -> None:
+        limit = self._settings.shed_after_milliseconds / 1000
+        flushed = time.monotonic()
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
+            now = time.monotonic()
+            self.late = now - before - TICK_SECONDS > limit
+            if now - flushed >= FLUSH_SECONDS:
+                flushed = now
+                self._flush()
+
+    async def _follow(self) -> None:
+        """Load what the builder published, beside the requests; swap it by one assignment."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as thread:
+            while True:
+                await asyncio.sleep(TICK_SECONDS)
+                if self._runtime.signature() != self._signature:
+                    await loop.run_in_executor(thread, self._load_if_changed)
+
+    def _load_if_changed(self) -> None:
+        signature = self._runtime.signature()
+        if signature is None or signature == self._signature:
+            return
+        self._signature = signature
+        try:
+            loaded = load(self._runtime, self._settings.cache_size)
+        except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
+            self.metrics.reload_failures += 1
+            say(f"a worker could not load what was built: {error}")
+            return
+        if loaded is not None:
+            self.snapshot = loaded
+            self.metrics.reloads += 1
+
+    def _flush(self) -> None:
+        with suppress(OSError):  # The numbers wait for the next second.
+            self._runtime.write(f"metrics-{os.getpid()}", self.metrics.as_json())
+
+    # ------------------------------------------------------------------------------------------------------- telling
+
+    def audit_failed(self, error: EvidenceError) -> None:
+        if str(error) != self._audit_problem:
+            self._audit_problem = str(error)
+            say(f"ALARM: {error}; everything is denied until it can be")
+        self._audit_failed_at = time.monotonic()
+
+    def audit_works(self) -> None:
+        if self._audit_problem:
+            self._audit_problem = ""
+            say("the log can be written again")
+
+    def report(self, error: Exception, decision_id: str) -> None:
+        """A fault of ours, for the operator: where, but not the message, which may quote values. Bounded."""
+        self._reported += 1
+        if self._reported <= REPORTED_FAULTS:
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            say(f"ALARM: {type(error).__name__} in decision {decision_id}\n{frames}")
+
+    def ready(self, now: int) -> tuple[int, bytes]:
+        """Can this worker decide, by what, and what is amiss. 503 only when it cannot: stale rules still decide."""
+        seconds = now / 1_000_000
+        builder, children = self._runtime.read("builder"), self._runtime.read("children")
+        problems = self._problems(now, builder, children)
+        able = self.snapshot is not None and "audit" not in problems
+        state: dict[str, Any] = {
+            "status": "unavailable" if not able else "degraded" if problems else "ready",
+            "problems": problems,
+            "program": self._program(seconds),
+            "stale": bool(builder.get("stale")),
+            "children": {
+                name: {"alive": each["alive"], "restarts": each["restarts"], "last_exit": each["last_exit"]}
+                for name, each in children.items()
+            },
+            "workers": {"restarts": self._runtime.read("workers").get("restarts", 0)},
+        }
+        if builder.get("stale"):
+            state["stale_seconds"] = round(max(0.0, seconds - builder["stale_since"]), 3)
+            state["stale_reason"] = builder.get("problem", "")
+        return (200 if able else 503), orjson.dumps(state)
+
+    def _problems(self, now: int, builder: dict[str, Any], children: dict[str, Any]) -> list[str]:
+        found = [f"{name} is not running" for name, each in children.items() if not each["alive"]]
+        if self.snapshot is None:
+            found.append("no policy set")
+        if builder.get("stale"):
+            found.append("the policy set is stale")
+        elif builder and now / 1_000_000 - builder["scanned_at"] > SILENT_BUILDER_SECONDS:
+            found.append("the builder is silent")
+        if not self._audit_able(now):
+            found.append("audit")
+        return found
+
+    def _audit_able(self, now: int) -> bool:
+        """A failed write counts for some seconds only: under 503 nobody asks, so nobody would find it mended."""
+        try:
+            self._log.probe(now)
+        except EvidenceError:
+            return False
+        return not self._audit_problem or time.monotonic() - self._audit_failed_at > AUDIT_FAILURE_SECONDS
+
+    def _program(self, seconds: float) -> dict[str, Any] | None:
+        snapshot = self.snapshot
+        if snapshot is None:
+            return None
+        return {
+            "digest": snapshot.digest,
+            "source_digest": snapshot.source_digest,
+            "data_revision": snapshot.revision,
+            "age_seconds": round(max(0.0, seconds - snapshot.built_at), 3),
+        }
