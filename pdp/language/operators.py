@@ -194,7 +194,9 @@ _OPERATORS: Final = (
     Operator("code_greater_equal", ">=", _two_codes, "codes of one ordered vocabulary", "declared order"),
     Operator("in_collection", "in", _member(False, True), "element, Set or List", "membership by =="),
     Operator("code_in_collection", "in", _member(True, True), "code, Set or List of codes", "below some member"),
-    Operator("in_entity", "in", _two_of(EntityType), "two entities", "reflexive and transitive parenthood"),
+    Operator(
+        "in_entity", "in", _two_of(EntityType), "two entities", "reflexive and transitive parenthood", may_fail=True
+    ),
     Operator("in_code", "in", _two_of(CodeType), "two codes", "the code itself or a kind of it"),
     Operator("in_network", "in", _exactly(BOOL, IP, IP), "Ip, Ip", "containment; no IPv4 in an IPv6 network"),
     Operator("contains", "contains", _member(False, False), "Set or List, element", "membership by =="),
@@ -219,7 +221,7 @@ _OPERATORS: Final = (
     Operator("union", "union", _two_sets, "two sets", "members of either; more than 10 000 err", may_fail=True),
     Operator("intersection", "intersection", _two_sets, "two sets", "members of both, by =="),
     Operator("difference", "difference", _two_sets, "two sets", "members of the first alone, by =="),
-    Operator("to_set", "to_set", _to_set, "List", "its members"),
+    Operator("to_set", "to_set", _to_set, "List", "its members", may_fail=True),
     Operator("length", "length", _exactly(INT, TEXT), "Text", "code points"),
     Operator("starts_with", "starts_with", _exactly(BOOL, TEXT, TEXT), "Text, Text", "by code point"),
     Operator("ends_with", "ends_with", _exactly(BOOL, TEXT, TEXT), "Text, Text", "by code point"),
