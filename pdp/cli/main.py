@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pdp.cli.failure import INTERRUPTED, PIPE_CLOSED, Failure
 
@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "serve": "run the service",
     "version": "print the versions",
 }
-"""Subcommand -> what it does. Each is the module of that name beside this one, with `add(subparsers)` and `run(args)`."""
+"""Subcommand -> what it does. Each is a module beside this one, with `add(subparsers)` and `run(args)`."""
 
 _MODULES: Final = {"eval": "evaluate"}  # `eval` alone would hide the builtin where it is imported
 _EPILOGUE: Final = "exit codes: 0 fine, 1 findings or failed tests, 2 usage, 3 the policy set does not check"
@@ -80,7 +80,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _module(command: str):  # type: ignore[no-untyped-def]
+def _module(command: str) -> Any:
     """The command's module: the one place where a name becomes an import."""
     return import_module(f"pdp.cli.{_MODULES.get(command, command)}")
 
