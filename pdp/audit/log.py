@@ -7,6 +7,7 @@ of an error (it may quote values), no tokens.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -151,7 +152,11 @@ class Log:
                 "masked": sorted(decision.fields.masked),
             }
         try:
-            return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
+            line = orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
+            if line.isascii():
+                return line
+            # Some readers take U+2028 or U+0085 for a line end: nothing but ASCII is ever written.
+            return json.dumps(members, separators=(",", ":")).encode("ascii") + b"\n"
         except (TypeError, ValueError) as error:  # A lone surrogate in an identifier: no record, no access.
             raise EvidenceError("the record cannot be encoded") from error
 

@@ -319,7 +319,7 @@ def decide(
     """Judge what the enforcement point may assert, then ask the engine. Pure but for the engine's cache."""
     admitted, discarded = admit(request, snapshot.schema, profile.may_assert)
     if profile.context:
-        admitted = replace(admitted, context={**admitted.context, **profile.context})
+        admitted = with_fixed(admitted, profile)
     decision = snapshot.engine.decide(admitted, now, profile.capabilities)
     record = Record(
         now,
@@ -333,6 +333,12 @@ def decide(
         data_revision=snapshot.revision,
     )
     return decision, record
+
+
+def with_fixed(request: Request, profile: Profile) -> Request:
+    """The request with its profile's fixed context: these values are the operator's, whatever the caller said of them."""
+    fixed = frozenset(f"context.{name}" for name in profile.context)
+    return replace(request, context={**request.context, **profile.context}, refused=request.refused - fixed)
 
 
 def _headers(decision_id: str, cache_control: bytes) -> Headers:
