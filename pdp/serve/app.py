@@ -336,7 +336,7 @@ def decide(
 
 
 def with_fixed(request: Request, profile: Profile) -> Request:
-    """The request with its profile's fixed context: these values are the operator's, whatever the caller said of them."""
+    """The request with its profile's fixed context: the operator's values, whatever the caller said of them."""
     fixed = frozenset(f"context.{name}" for name in profile.context)
     return replace(request, context={**request.context, **profile.context}, refused=request.refused - fixed)
 

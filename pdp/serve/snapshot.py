@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pdp.bundle import artefact
-from pdp.decide.engine import Engine
 from pdp.doors.route import Table
 from pdp.language.schema import Schema
 from pdp.serve.runtime import POINTER, Runtime
+
+if TYPE_CHECKING:
+    from pdp.decide.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class Snapshot:
 
 def load(runtime: Runtime, cache_size: int) -> Snapshot | None:
     """The snapshot that the pointer names; None when nothing was built yet. Imports neither parser nor checker."""
+    from pdp.bundle import artefact
+    from pdp.decide.engine import Engine
+
     pointer = runtime.read(POINTER)
     if not pointer:
         return None
