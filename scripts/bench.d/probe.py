@@ -1,0 +1,51 @@
+"""Loads something in a process of its own, so that nothing else is in its memory, and prints the cost as JSON.
+
+probe.py policies DIRECTORY | probe.py data DIRECTORY
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import resource
+import sys
+from pathlib import Path
+from time import perf_counter
+
+from pdp.compile.program import compile_program
+
+from pdp.bundle import data
+from pdp.diagnostics.source import Source
+from pdp.language import check, parse
+
+
+def main(kind: str, directory: Path) -> dict[str, float]:
+    gc.disable()
+    files = sorted(directory.rglob("*.ward"))
+    before, began = _megabytes(), perf_counter()
+    modules = [parse.policy(Source(str(each), each.read_text(encoding="utf-8"))) for each in files]
+    parsed = perf_counter()
+    policies, _ = check.policies(modules)
+    checked = perf_counter()
+    if kind == "policies":
+        compile_program(policies)
+        compiled = perf_counter()
+        return {
+            "parse": parsed - began,
+            "check": checked - parsed,
+            "compile": compiled - checked,
+            "total": compiled - began,
+            "megabytes": _megabytes() - before,
+        }
+    before, began = _megabytes(), perf_counter()
+    entities = data.load(directory, policies.schema)
+    return {"count": len(entities), "total": perf_counter() - began, "megabytes": _megabytes() - before}
+
+
+def _megabytes() -> float:
+    """The most that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], Path(sys.argv[2]))))
