@@ -1,0 +1,140 @@
+"""Saying that an operator does not fit its operands: which one is wrong, and what was expected in its place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pdp.diagnostics.source import Span
+from pdp.language import ast, core
+from pdp.language.findings import Findings
+from pdp.language.operators import BY_SYMBOL
+from pdp.language.schema import Schema
+from pdp.language.types import (
+    BOOL,
+    DECIMAL,
+    DURATION,
+    INSTANT,
+    INT,
+    IP,
+    ORDERED,
+    TEXT,
+    CodeType,
+    EntityType,
+    ListType,
+    SetType,
+    Type,
+    fits,
+)
+
+_ORDERINGS: Final = frozenset({"<", "<=", ">", ">=", "between"})
+_ORDERED_NAMES: Final = "an Int, a Decimal, an Instant, a Date or a Duration"
+
+
+class Mismatch:
+    def __init__(self, findings: Findings, schema: Schema) -> None:
+        self.findings = findings
+        self.schema = schema
+
+    def expected(self, wanted: Type, found: core.Expr, span: Span | None = None) -> None:
+        """`found` stands where a `wanted` was expected."""
+        message = f"expected {wanted}, found {found.type}"
+        self.findings.error("type-mismatch", span or found.span, message, self._hint(wanted, found))
+
+    def binary(self, node: ast.Binary, left: core.Expr, right: core.Expr) -> None:
+        """`left` and `right` do not fit the operator between them."""
+        operator = node.operator
+        if operator in ("==", "!="):
+            self.expected(left.type, right)
+        elif operator in _ORDERINGS:
+            self.order(left, right)
+        elif operator == "in":
+            self._membership(left, right, left)
+        elif operator == "contains":
+            self._membership(right, left, right)
+        elif operator in ("overlaps", "subset of"):
+            self._collections(left, right)
+        elif operator in ("like", "matches"):
+            self.expected(TEXT, right if left.type == TEXT else left)
+        elif operator == "within":
+            self.expected(*((DURATION, right) if left.type == INSTANT else (INSTANT, left)))
+        else:
+            self.takes(operator, (left, right), node.span)
+
+    def order(self, left: core.Expr, right: core.Expr) -> None:
+        if left.type in ORDERED or isinstance(left.type, CodeType):
+            if left.type == right.type:
+                hint = "`<` needs codes of one vocabulary that is declared `ordered`"
+                self.findings.error("not-ordered", left.span, f"{left.type} has no order", hint)
+            else:
+                self.expected(left.type, right)
+            return
+        hint = "Text has no order; neither have sets, entities and Ip"
+        self.findings.error("not-ordered", left.span, f"expected {_ORDERED_NAMES}, found {left.type}", hint)
+
+    def takes(self, symbol: str, operands: tuple[core.Expr, ...], span: Span) -> None:
+        """A last resort: name what the operator takes."""
+        takes = " or ".join(dict.fromkeys(each.takes for each in BY_SYMBOL[symbol]))
+        found = " and ".join(str(each.type) for each in operands) or "nothing"
+        hint = self._decimals(operands)
+        self.findings.error("type-mismatch", span, f"`{symbol}` takes {takes}; found {found}", hint)
+
+    def _membership(self, element: core.Expr, whole: core.Expr, reported: core.Expr) -> None:
+        match whole.type:
+            case SetType(inner) | ListType(inner):
+                self.expected(inner, reported)
+            case EntityType() | CodeType():
+                self.expected(whole.type, element)
+            case _ if whole.type == IP:
+                self.expected(IP, element)
+            case _:
+                message = f"expected a Set or List, found {whole.type}"
+                self.findings.error("type-mismatch", whole.span, message, "write `{..}` around a single value")
+
+    def _collections(self, left: core.Expr, right: core.Expr) -> None:
+        for each in (left, right):
+            if not isinstance(each.type, SetType | ListType):
+                message = f"expected a Set or List, found {each.type}"
+                self.findings.error("type-mismatch", each.span, message, "write `{..}` around a single value")
+                return
+        self.expected(left.type, right)
+
+    def _hint(self, wanted: Type, found: core.Expr) -> str:
+        written = found.value if isinstance(found, core.Literal) else None
+        if wanted == DECIMAL and found.type == INT:
+            return f"write `{written}.0`" if written is not None else "there is no conversion from Int to Decimal"
+        if isinstance(wanted, CodeType) and found.type == TEXT and isinstance(written, str):
+            return self._code_hint(wanted, written)
+        if isinstance(wanted, EntityType) and found.type == TEXT:
+            return f'an entity is written `{min(wanted.names, default="Type")} "id"`'
+        if wanted == TEXT and isinstance(found.type, EntityType):
+            return "`id(..)` gives the identifier of an entity"
+        if wanted == BOOL and isinstance(found.type, SetType | ListType):
+            return "`size(..) > 0` asks whether there are any"
+        return ""
+
+    def _code_hint(self, wanted: CodeType, written: str) -> str:
+        for name in sorted(wanted.vocabularies):
+            for symbol, wire in self.schema.codes.vocabularies[name].symbols.items():
+                if written in (symbol, wire):
+                    return f"write `{name}.{symbol}`"
+        return f"a code is written `{min(wanted.vocabularies)}.name`"
+
+    def _decimals(self, operands: tuple[core.Expr, ...]) -> str:
+        if {each.type for each in operands} == {INT, DECIMAL}:
+            return "an Int is never a Decimal; write `2.0`"
+        return ""
+
+
+def joined(left: Type, right: Type) -> Type | None:
+    """One type for the values of both: the wider of two, or the union of entity types or of codes."""
+    match left, right:
+        case EntityType(a), EntityType(b):
+            return EntityType(a | b)
+        case CodeType(a), CodeType(b):
+            return CodeType(a | b)
+        case _ if fits(left, right):
+            return right
+        case _ if fits(right, left):
+            return left
+        case _:
+            return None
