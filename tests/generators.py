@@ -410,24 +410,21 @@ class Terms:
 
     def _term(self, type: Type, depth: int, scope: Scope) -> Expr:
         reachable = self.reachable(type, scope)
-        if depth <= 0 or self.one_in(4):
+        if depth <= 0 or self.one_in(6):
             return self.path(self.pick(reachable)) if reachable and not self.one_in(3) else self.literal(type)
-        makers: list[Callable[[Type, int, Scope], Expr]] = [self.conditional]
-        if reachable:
-            makers += [lambda *_: self.path(self.pick(reachable))] * 3
+        makers: list[Callable[[Type, int, Scope], Expr]] = []
         if type in PRODUCERS:
             makers += [self.operation] * 4
+        if type == BOOL:
+            makers += [self.quantifier, self.connective, self.presence, self.connective, self.guarded, self.negation]
+            makers += [self.narrowed, self.quantifier, self.connective]
         if isinstance(type, SetType | ListType):
             makers += [self.collect] * 2
-        if type == BOOL:
-            makers += [self.connective] * 4 + [
-                self.negation,
-                self.quantifier,
-                self.quantifier,
-                self.guarded,
-                self.presence,
-            ]
-            makers += [self.narrowed]
+        makers += [lambda *_: self.literal(type), self.conditional]
+        if reachable:
+            makers += [lambda *_: self.path(self.pick(reachable))] * 2
+        if type in PRODUCERS:
+            makers += [self.operation] * 2
         return self.pick(makers)(type, depth, scope)
 
     def literal(self, type: Type) -> Expr:
