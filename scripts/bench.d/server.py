@@ -19,6 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+Process = subprocess.Popen[bytes]
 _LIBC = ctypes.CDLL(None)
 
 
@@ -35,7 +36,7 @@ def pinned(core: int | None, command: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def running(command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[Process]:
     """A process that ends with the block, or with us."""
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -63,9 +64,7 @@ def _clean() -> dict[str, str]:
 
 
 @contextmanager
-def chaperone(
-    policies: Path, directory: Path, core: int | None = None
-) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def chaperone(policies: Path, directory: Path, core: int | None = None) -> Iterator[tuple[Process, int]]:
     """`pdp serve` with one worker. Gives the process and the port; it may not listen yet."""
     port = free_port()
     settings = {
@@ -139,9 +138,8 @@ class Client:
     def __init__(self, port: int, path: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._head = (
-            f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: ".encode()
-        )
+        lines = (f"POST {path} HTTP/1.1", "Host: bench", "Content-Type: application/json", "Content-Length: ")
+        self._head = "\r\n".join(lines).encode()
 
     def ask(self, body: bytes) -> bytes:
         self._socket.sendall(self._head + b"%d\r\n\r\n" % len(body) + body)

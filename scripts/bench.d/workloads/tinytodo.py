@@ -21,7 +21,7 @@ permit CreateList, GetLists on Application as everybody-makes-lists
     "Any user makes a list, and sees which lists the user owns"
     when resource == Application "TinyTodo"
 
-permit any on TaskList as owner
+permit any on TaskList as owners-do-all
     "Who owns a list does anything with it"
     when resource.owner == subject
 
