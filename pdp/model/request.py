@@ -79,6 +79,16 @@ def strict_json(text: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
     return value
 
 
+def strict_json_at(text: str, start: int) -> tuple[Any, int]:
+    """One JSON value out of a longer text, as strict as `strict_json` but for depth and surrogates, which whoever types
+    the value refuses; and where it ends. Raises RequestError, its `field` empty, or a ValueError with a `pos`.
+    """
+    try:
+        return _DECODER.raw_decode(text, start)
+    except RecursionError as error:
+        raise RequestError("nested too deep") from error
+
+
 def _depth(text: str) -> int:
     """An upper bound of the nesting: brackets in strings count too, so only text that could be deep is looked at."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:

@@ -1,0 +1,1 @@
+"""Policy sets as artefacts: read from a directory, built, written, loaded."""
