@@ -36,28 +36,36 @@ class Codes:
 
 
 def codes(vocabularies: dict[str, Vocabulary]) -> Codes:
-    """Close the hierarchies. Cycles must have been refused before (`check`)."""
-    closures: dict[Code, set[Code]] = {}
+    """Close the hierarchies. Cycles must have been refused before (`check`).
+
+    A code that several vocabularies of one system share is one code: what any of them says it is a kind of counts, and
+    the closure goes on through it from one vocabulary into the next.
+    """
+    parents: dict[Code, set[Code]] = {}
     ranks: dict[Code, int] = {}
     names: dict[Code, str] = {}
     emergency: set[Code] = set()
     for vocabulary in vocabularies.values():
         for rank, symbol in enumerate(vocabulary.symbols):
             own = vocabulary.code(symbol)
-            closures.setdefault(own, set()).add(own)
+            parents.setdefault(own, set()).update(map(vocabulary.code, vocabulary.parents.get(symbol, ())))
             names.setdefault(own, f"{vocabulary.name}.{symbol}")
             if vocabulary.ordered:
                 ranks[own] = rank
             if symbol in vocabulary.emergency:
                 emergency.add(own)
-            seen = {symbol}
-            todo = list(vocabulary.parents.get(symbol, ()))
-            while todo:
-                above = todo.pop()
-                if above in seen:
-                    continue
+    return Codes(dict(vocabularies), _closures(parents), ranks, names, frozenset(emergency))
+
+
+def _closures(parents: dict[Code, set[Code]]) -> dict[Code, frozenset[Code]]:
+    below: dict[Code, set[Code]] = {each: {each} for each in parents}
+    for own in parents:
+        seen = {own}
+        todo = list(parents[own])
+        while todo:
+            above = todo.pop()
+            if above not in seen:
                 seen.add(above)
-                closures.setdefault(vocabulary.code(above), set()).add(own)
-                todo.extend(vocabulary.parents.get(above, ()))
-    frozen = {each: frozenset(below) for each, below in closures.items()}
-    return Codes(dict(vocabularies), frozen, ranks, names, frozenset(emergency))
+                below[above].add(own)
+                todo.extend(parents[above])
+    return {each: frozenset(kinds) for each, kinds in below.items()}
