@@ -1,0 +1,246 @@
+"""A condition for one subject type and one resource type: kinds resolved, `is` answered, dead branches gone.
+
+What is left has the same value for such a request, or errs in the same cases: `false and x` is false and `true or x` is
+true whatever `x` does (SEMANTICS 2), so folding a known operand changes nothing. Spans stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from pdp.language.core import (
+    And,
+    Collect,
+    Expr,
+    Has,
+    If,
+    Is,
+    Literal,
+    Not,
+    Operation,
+    Or,
+    Quantifier,
+    Rule,
+    Select,
+    Variable,
+)
+from pdp.language.schema import one
+from pdp.language.types import BOOL, EntityType
+
+Roots = dict[str, str]
+"""The entity types of `subject` and `resource`."""
+
+
+def concrete(expr: Expr, roots: Roots) -> Expr:
+    return _CASES[expr.__class__](expr, roots)
+
+
+def _same(expr: Expr, _roots: Roots) -> Expr:
+    return expr
+
+
+def _variable(expr: Variable, roots: Roots) -> Expr:
+    name = roots.get(expr.name)
+    return expr if name is None else Variable(expr.name, one(name), expr.span)
+
+
+def _select(expr: Select, roots: Roots) -> Expr:
+    target = concrete(expr.target, roots)
+    return Select(target, expr.name, _slots(target, expr.slots), expr.type, expr.span)
+
+
+def _has(expr: Has, roots: Roots) -> Expr:
+    target = concrete(expr.target, roots)
+    return Has(target, expr.name, _slots(target, expr.slots), expr.span)
+
+
+def _slots(target: Expr, slots: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    if isinstance(target.type, EntityType):
+        return tuple(each for each in slots if each[0] in target.type.names)
+    return slots
+
+
+def _is(expr: Is, roots: Roots) -> Expr:
+    target = concrete(expr.target, roots)
+    if isinstance(target, Variable) and target.name in roots:
+        return Literal(roots[target.name] in expr.names, BOOL, expr.span)
+    return Is(target, expr.names, expr.span)
+
+
+def _and(expr: And, roots: Roots) -> Expr:
+    items = list(_flat(And, (concrete(item, roots) for item in expr.items)))
+    kept = [item for item in items if not is_literal(item, True)]
+    dead = next((item for item in kept if is_literal(item, False)), None)
+    if dead is not None:
+        return dead
+    if len(kept) > 1:
+        return And(tuple(kept), expr.span)
+    return kept[0] if kept else Literal(True, BOOL, expr.span)
+
+
+def _or(expr: Or, roots: Roots) -> Expr:
+    items = list(_flat(Or, (concrete(item, roots) for item in expr.items)))
+    kept = [item for item in items if not is_literal(item, False)]
+    settled = next((item for item in kept if is_literal(item, True)), None)
+    if settled is not None:
+        return settled
+    if len(kept) > 1:
+        return Or(tuple(kept), expr.span)
+    return kept[0] if kept else Literal(False, BOOL, expr.span)
+
+
+def _flat(kind: type[And] | type[Or], items: Iterable[Expr]) -> Iterator[Expr]:
+    for item in items:
+        if isinstance(item, kind):
+            yield from item.items
+        else:
+            yield item
+
+
+def _not(expr: Not, roots: Roots) -> Expr:
+    operand = concrete(expr.operand, roots)
+    match operand:
+        case Literal(value=bool(truth)):
+            return Literal(not truth, BOOL, expr.span)
+        case Or(items):
+            return And(tuple(_not(Not(item, item.span), {}) for item in items), expr.span)
+        case Not(inner):
+            return inner
+        case _:
+            return Not(operand, expr.span)
+
+
+def _if(expr: If, roots: Roots) -> Expr:
+    condition = concrete(expr.condition, roots)
+    if isinstance(condition, Literal):
+        return concrete(expr.then if condition.value is True else expr.otherwise, roots)
+    return If(condition, concrete(expr.then, roots), concrete(expr.otherwise, roots), expr.type, expr.span)
+
+
+def _quantifier(expr: Quantifier, roots: Roots) -> Expr:
+    return Quantifier(
+        expr.every, expr.variable, concrete(expr.collection, roots), concrete(expr.body, roots), expr.span
+    )
+
+
+def _operation(expr: Operation, roots: Roots) -> Expr:
+    return Operation(expr.operator, tuple(concrete(each, roots) for each in expr.arguments), expr.type, expr.span)
+
+
+def _collect(expr: Collect, roots: Roots) -> Expr:
+    return Collect(tuple(concrete(each, roots) for each in expr.items), expr.type, expr.span)
+
+
+_CASES: Final[dict[type, Callable[[Any, Roots], Expr]]] = {
+    Literal: _same,
+    Variable: _variable,
+    Select: _select,
+    Has: _has,
+    Is: _is,
+    And: _and,
+    Or: _or,
+    Not: _not,
+    If: _if,
+    Quantifier: _quantifier,
+    Operation: _operation,
+    Collect: _collect,
+}
+
+
+def is_literal(expr: Expr, truth: bool) -> bool:
+    return isinstance(expr, Literal) and expr.value is truth
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The expressions directly inside, in source order."""
+    match expr:
+        case Select(target=target) | Has(target=target) | Is(target=target):
+            return (target,)
+        case And(items=items) | Or(items=items) | Collect(items=items):
+            return items
+        case Operation(arguments=arguments):
+            return arguments
+        case Not(operand=operand):
+            return (operand,)
+        case If(condition=condition, then=then, otherwise=otherwise):
+            return (condition, then, otherwise)
+        case Quantifier(collection=collection, body=body):
+            return (collection, body)
+        case _:
+            return ()
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """An expression and all inside it."""
+    todo = [expr]
+    while todo:
+        each = todo.pop()
+        yield each
+        todo.extend(reversed(children(each)))
+
+
+def expressions(rule: Rule) -> Iterator[Expr]:
+    """Every expression of a rule: condition, field sets, release condition, arguments of duties."""
+    yield rule.condition
+    if rule.fields is not None:
+        yield from rule.fields.computed
+    if rule.release is not None:
+        yield from rule.release.fields.computed
+        if rule.release.condition is not None:
+            yield rule.release.condition
+    for duty in rule.duties:
+        for _, argument in duty.arguments:
+            yield argument
+
+
+Signature = tuple[object, ...]
+_Question = tuple[str, object]
+
+
+class Variants:
+    """Which pairs of types a rule is the same for, so that it is compiled once for all of them."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._questions = tuple(dict.fromkeys(q for expr in expressions(rule) for q in _questions(expr)))
+
+    def signature(self, roots: Roots) -> Signature:
+        """Equal for two settings of the roots exactly where the rule means the same code in both."""
+        return tuple(_answer(question, roots) for question in self._questions)
+
+
+def _questions(expr: Expr) -> Iterator[_Question]:
+    for each in walk(expr):
+        match each:
+            case Is(Variable(name="subject" | "resource" as root), names):
+                yield root, names
+            case Select(target, _, slots) | Has(target, _, slots):
+                if isinstance(target, Variable) and target.name in ("subject", "resource"):
+                    yield target.name, slots
+                else:
+                    yield from _rows(target)
+            case Operation("in_entity", (target, _)):
+                yield from _rows(target)
+            case _:
+                pass
+
+
+def _rows(target: Expr) -> Iterator[_Question]:
+    """May this be the subject or the resource? Asked of each branch too, since one of them may be all that is left."""
+    if isinstance(target.type, EntityType):
+        yield "row", target.type.names
+    if isinstance(target, If):
+        yield from _rows(target.then)
+        yield from _rows(target.otherwise)
+
+
+def _answer(question: _Question, roots: Roots) -> object:
+    kind, data = question
+    if kind == "row":
+        assert isinstance(data, frozenset)
+        return roots["subject"] in data or roots["resource"] in data
+    root = roots[kind]
+    if isinstance(data, frozenset):
+        return root in data
+    assert isinstance(data, tuple)
+    return next((slot for name, slot in data if name == root), None)

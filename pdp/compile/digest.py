@@ -1,0 +1,141 @@
+"""One digest over everything that can change a decision (SEMANTICS 27), and one over the texts.
+
+The bytes hashed are type, length and value of the typed core, the schema and the vocabularies. Spans are no part of
+them (`compare=False` in the dataclasses), nor is what only people read. Sets and tables are sorted by their bytes, so
+that neither the order of files nor a hash seed shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, Final
+
+import tzdata  # type: ignore[import-untyped]
+
+from pdp.diagnostics.source import Source, Span
+from pdp.language.core import PolicySet, Rule
+from pdp.language.types import CodeType, EntityType, ListType, Primitive, RecordType, SetType
+from pdp.language.vocabulary import Codes, Vocabulary
+from pdp.model.value import Ip, Missing
+
+COMPILER_VERSION: Final = 1
+"""Raised with every change of the compiler, the interpreter or the runtime that can change an answer."""
+
+_FOR_PEOPLE: Final = frozenset({"sentence", "citations", "owner", "module"})
+_TYPES: Final = (Primitive, SetType, ListType, RecordType, EntityType, CodeType)
+
+
+def program(policies: PolicySet, indexed: bool) -> str:
+    """The program digest, hexadecimal."""
+    write = Writer().write
+    parts = [
+        b"chaperone program",
+        write(COMPILER_VERSION),
+        write(str(tzdata.__version__)),
+        write(indexed),
+        write(policies.schema),
+        write(tuple(sorted(policies.rules, key=lambda rule: rule.id))),
+        write(frozenset(write(route) for route in policies.routes)),
+    ]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def sources(found: Iterable[Source]) -> str:
+    """The source digest: over the names and texts of all files, hexadecimal."""
+    write = Writer().write
+    texts = sorted((each.name, each.text) for each in found)
+    return hashlib.sha256(write(tuple(texts))).hexdigest()
+
+
+class Writer:
+    """Canonical bytes. Types recur in thousands of nodes, so each is written once."""
+
+    def __init__(self) -> None:
+        self._types: dict[int, tuple[Any, bytes]] = {}
+
+    def write(self, value: Any) -> bytes:
+        case = _CASES.get(value.__class__)
+        return case(self, value) if case is not None else self._dataclass(value)
+
+    def type(self, value: Any) -> bytes:
+        known = self._types.get(id(value))
+        if known is None:
+            known = self._types[id(value)] = value, self._dataclass(value)  # Kept, so that no other has its id.
+        return known[1]
+
+    def _dataclass(self, value: Any) -> bytes:
+        getter = _GETTERS.get(value.__class__) or _getter(value.__class__)
+        return b"c%s(%b)" % (value.__class__.__name__.encode(), b"".join(map(self.write, getter(value))))
+
+    def integer(self, value: int) -> bytes:
+        return b"i%d;" % value
+
+    def text(self, value: str) -> bytes:
+        data = value.encode("utf-8", "surrogatepass")
+        return b"t%d:%b" % (len(data), data)
+
+    def data(self, value: bytes) -> bytes:
+        return b"y%d:%b" % (len(value), value)
+
+    def truth(self, value: bool) -> bytes:
+        return b"T" if value else b"F"
+
+    def nothing(self, _value: None) -> bytes:
+        return b"N"
+
+    def missing(self, value: Missing) -> bytes:
+        return b"M" + value.name.encode()
+
+    def items(self, value: tuple[Any, ...]) -> bytes:
+        return b"(%b)" % b"".join(map(self.write, value))
+
+    def address(self, value: Ip) -> bytes:
+        return b"p" + self.items(tuple(value))
+
+    def members(self, value: frozenset[Any]) -> bytes:
+        return b"{%b}" % b"".join(sorted(map(self.write, value)))
+
+    def table(self, value: dict[Any, Any]) -> bytes:
+        return b"[%b]" % b"".join(sorted(self.write(key) + self.write(each) for key, each in value.items()))
+
+    def vocabulary(self, value: Vocabulary) -> bytes:
+        """The order of the symbols is the order of the codes."""
+        return self._dataclass(value) + self.items(tuple(value.symbols))
+
+    def codes(self, value: Codes) -> bytes:
+        """All else is computed from the vocabularies."""
+        return self.table(value.vocabularies)
+
+
+def _getter(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    names = [each.name for each in fields(kind) if each.compare]
+    if kind is Rule:
+        names = [name for name in names if name not in _FOR_PEOPLE]
+    if len(names) == 1:
+        only = attrgetter(names[0])
+        getter: Callable[[Any], tuple[Any, ...]] = lambda value: (only(value),)  # noqa: E731
+    else:
+        getter = attrgetter(*names) if names else lambda _value: ()
+    _GETTERS[kind] = getter
+    return getter
+
+
+_GETTERS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {Span: lambda _value: ()}
+_CASES: Final[dict[type, Callable[[Writer, Any], bytes]]] = {
+    int: Writer.integer,
+    str: Writer.text,
+    bytes: Writer.data,
+    bool: Writer.truth,
+    type(None): Writer.nothing,
+    Missing: Writer.missing,
+    tuple: Writer.items,
+    Ip: Writer.address,
+    frozenset: Writer.members,
+    dict: Writer.table,
+    Vocabulary: Writer.vocabulary,
+    Codes: Writer.codes,
+    **dict.fromkeys(_TYPES, Writer.type),
+}
