@@ -1,0 +1,88 @@
+"""`pdp check`: does the policy set stand? Names, types, rules, data, and the test tables beside them."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+from typing import TYPE_CHECKING, Any
+
+from pdp.cli.failure import FINDINGS, FINE, UNCHECKED
+from pdp.cli.loading import Loaded, checked, entities, tally
+from pdp.cli.terminal import count, emit_json, paint
+from pdp.diagnostics.diagnostic import Diagnostic, PolicyError, Severity
+
+if TYPE_CHECKING:
+    from pdp.cli.main import Subparsers
+
+
+def add(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "check",
+        help="check a policy set: names, types, rules, data and tests",
+        description="Check a policy set. Everything that is wrong is reported at once, with what to do about it.",
+    )
+    parser.add_argument("path", metavar="PATH", help="a policy directory, or one policy file (then without data)")
+    parser.add_argument("--output", choices=("human", "json", "sarif"), default="human")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 on warnings")
+
+
+def run(args: argparse.Namespace) -> int:
+    gc.disable()
+    loaded: Loaded | None = None
+    counts: dict[str, int] = {}
+    try:
+        loaded = checked(args.path)
+        diagnostics = loaded.warnings
+        counts = _counts(loaded, len(entities(loaded)))
+        _tables(loaded)
+    except PolicyError as error:
+        diagnostics = (*(loaded.warnings if loaded is not None else ()), *error.diagnostics)
+    _print(args, diagnostics, counts)
+    if any(each.severity is Severity.ERROR for each in diagnostics):
+        return UNCHECKED
+    warned = any(each.severity is Severity.WARNING for each in diagnostics)
+    return FINDINGS if args.strict and warned else FINE
+
+
+def _tables(loaded: Loaded) -> None:
+    """A test table that cannot be read is said here too. Raises Failure."""
+    from pdp.cli.tables import cases
+
+    cases(loaded.directory, loaded.policies.schema)
+
+
+def _counts(loaded: Loaded, data: int) -> dict[str, int]:
+    policies = loaded.policies
+    return {
+        "files": loaded.files,
+        "rules": len(policies.rules),
+        "routes": len(policies.routes),
+        "tests": len(policies.tests),
+        "invariants": len(policies.invariants),
+        "entities": data,
+    }
+
+
+def _print(args: argparse.Namespace, diagnostics: tuple[Diagnostic, ...], counts: dict[str, int]) -> None:
+    from pdp.diagnostics import render
+
+    if args.output == "json":
+        emit_json(_document(render.as_json(diagnostics), counts))
+    elif args.output == "sarif":
+        emit_json(render.as_sarif(diagnostics))
+    else:
+        if diagnostics:
+            print(render.text(diagnostics))
+        print(_summary(args.path, diagnostics, counts))
+
+
+def _document(findings: Any, counts: dict[str, int]) -> dict[str, Any]:
+    return {"diagnostics": findings, "counts": counts}
+
+
+def _summary(path: str, diagnostics: tuple[Diagnostic, ...], counts: dict[str, int]) -> str:
+    colour = paint()
+    errors = any(each.severity is Severity.ERROR for each in diagnostics)
+    verdict = colour("red", "does not check") if errors else colour("green", "checks")
+    parts = [count(number, noun[:-3] + "y" if noun == "entities" else noun[:-1]) for noun, number in counts.items()]
+    return f"{path} {verdict}: {tally(diagnostics)}" + (f" ({', '.join(parts)})" if parts else "")
