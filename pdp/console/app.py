@@ -16,7 +16,7 @@ from flask import Flask, Response, render_template, request
 
 from pdp.config import Profile, Settings
 from pdp.console.exposition import exposition
-from pdp.console.source import Source
+from pdp.console.source import Active, Source
 from pdp.console.trial import Trial, example, trial
 from pdp.language.core import Rule
 
@@ -30,6 +30,7 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 MAX_FORM_BYTES: Final = 1_048_576
+NOBODY: Final = Profile("nobody", may_assert=frozenset())
 
 
 def application(settings: Settings, source: Source) -> Flask:
@@ -42,7 +43,7 @@ def application(settings: Settings, source: Source) -> Flask:
     @app.get("/")
     def rules() -> str:
         current = source.current()
-        shown = [_shown(rule) for rule in current[0].rules] if current else []
+        shown = _rules(current)
         return render_template("rules.html", rules=shown, state=_state(source, current), builder=source.builder())
 
     @app.route("/try", methods=["GET", "POST"])
@@ -50,10 +51,10 @@ def application(settings: Settings, source: Source) -> Flask:
         current = source.current()
         profiles = {each.name: each for each in settings.profiles}
         chosen = request.form.get("profile", next(iter(profiles)))
-        text = request.form.get("request", "") or example(current[0] if current else None)
+        text = request.form.get("request", "") or example(current.engine.program.policies if current else None)
         outcome: Trial | None = None
         if request.method == "POST" and current is not None:
-            outcome = trial(text, profiles.get(chosen, Profile("nobody", may_assert=frozenset())), current, _now())
+            outcome = trial(text, profiles.get(chosen, NOBODY), current.engine, _now())
         page = render_template("try.html", text=text, profiles=list(profiles), chosen=chosen, outcome=outcome)
         return page if outcome is None or not outcome.problem else (page, 400)
 
@@ -64,7 +65,7 @@ def application(settings: Settings, source: Source) -> Flask:
     @app.get("/api/policy-set")
     def policy_set() -> Response:
         current = source.current()
-        body = _state(source, current) | {"rules": [_shown(rule) for rule in current[0].rules] if current else []}
+        body = _state(source, current) | {"rules": _rules(current)}
         return Response(orjson.dumps(body), content_type="application/json")
 
     @app.get("/live")
@@ -114,7 +115,11 @@ def _authorised(header: str, secret: bytes) -> bool:
     return compare_digest(given, secret)
 
 
-def _state(source: Source, current: Any) -> dict[str, Any]:
+def _rules(current: Active | None) -> list[dict[str, Any]]:
+    return [_shown(rule) for rule in current.engine.program.policies.rules] if current else []
+
+
+def _state(source: Source, current: Active | None) -> dict[str, Any]:
     pointer, builder = source.pointer(), source.builder()
     if current is None:
         return {"active": False, "stale": bool(builder.get("stale")), "problem": builder.get("problem", "")}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
+from pdp.analyze.explain import explain
+from pdp.analyze.report import explanation_text
 from pdp.config import Profile
-from pdp.console.source import Active
-from pdp.decide.admit import admit
+from pdp.decide.engine import Engine
 from pdp.doors import authzen
+from pdp.doors.admission import admitted
 from pdp.language.core import PolicySet
 from pdp.model.decision import Decision
 from pdp.model.request import RequestError
+
+MOST_RULES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +30,16 @@ class Trial:
     explanation: str = ""
 
 
-def trial(text: str, profile: Profile, current: tuple[PolicySet, Active], now: int) -> Trial:
+def trial(text: str, profile: Profile, engine: Engine, now: int) -> Trial:
     """Decide as the AuthZEN door does for this profile, and explain."""
-    policies, active = current
     try:
         asked = authzen.read_evaluation(b"application/json", text.encode("utf-8", "surrogatepass"))
     except RequestError as error:
         return Trial(problem=str(error))
-    admitted, discarded = admit(asked, policies.schema, profile.may_assert)
-    admitted.context = {**admitted.context, **profile.context}
-    decision = active.engine.decide_uncached(admitted, now, profile.capabilities)
-    answer = json.dumps(json.loads(authzen.answer(decision, "a-trial")), indent=2, ensure_ascii=False)
-    explanation = _explained(current, admitted, now, profile)
-    return Trial(decision=decision, answer=answer, discarded=discarded, explanation=explanation)
-
-
-def _explained(current: tuple[PolicySet, Active], request: Any, now: int, profile: Profile) -> str:
-    raise NotImplementedError
+    believed, discarded = admitted(asked, engine.program.schema, profile.may_assert, profile.context)
+    explanation = explain(engine, believed, now, profile.capabilities)
+    answer = json.dumps(json.loads(authzen.answer(explanation.decision, "a-trial")), indent=2, ensure_ascii=False)
+    return Trial("", explanation.decision, answer, discarded, explanation_text(explanation, most_rules=MOST_RULES))
 
 
 def example(policies: PolicySet | None) -> str:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from pdp.audit.log import EvidenceError, Log, Record
 from pdp.config import Profile, Settings
-from pdp.decide.admit import admit
 from pdp.doors import authzen, envoy
+from pdp.doors.admission import admitted
 from pdp.doors.route import NoRoute
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request, RequestError
@@ -317,10 +317,8 @@ def decide(
     snapshot: Snapshot, request: Request, profile: Profile, door: str, now: int, decision_id: str
 ) -> tuple[Decision, Record]:
     """Judge what the enforcement point may assert, then ask the engine. Pure but for the engine's cache."""
-    admitted, discarded = admit(request, snapshot.schema, profile.may_assert)
-    if profile.context:
-        admitted = with_fixed(admitted, profile)
-    decision = snapshot.engine.decide(admitted, now, profile.capabilities)
+    believed, discarded = admitted(request, snapshot.schema, profile.may_assert, profile.context)
+    decision = snapshot.engine.decide(believed, now, profile.capabilities)
     record = Record(
         now,
         decision_id,
@@ -333,12 +331,6 @@ def decide(
         data_revision=snapshot.revision,
     )
     return decision, record
-
-
-def with_fixed(request: Request, profile: Profile) -> Request:
-    """The request with its profile's fixed context: the operator's values, whatever the caller said of them."""
-    fixed = frozenset(f"context.{name}" for name in profile.context)
-    return replace(request, context={**request.context, **profile.context}, refused=request.refused - fixed)
 
 
 def _headers(decision_id: str, cache_control: bytes) -> Headers:

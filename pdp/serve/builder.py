@@ -6,9 +6,7 @@ Last good is kept: what does not check, cannot be read, or moved while it was re
 
 from __future__ import annotations
 
-import gc
 import os
-import pickle
 import signal
 import time
 from pathlib import Path
@@ -56,7 +54,7 @@ class Builder:
 
     def _take(self, seen: Scan, now: float) -> bool:
         try:
-            built = build(self._directory)
+            built = self._build()
         except (PolicyError, OSError) as error:
             if self._watcher.still(seen):
                 self._watcher.tried(seen)
@@ -69,17 +67,20 @@ class Builder:
         self._stale_since, self._problem, self._details = None, "", ""
         return True
 
+    def _build(self) -> Built:
+        from pdp.bundle.build import build
+
+        return build(self._directory)
+
     def _publish(self, built: Built, now: float) -> None:
         from pdp.bundle import artefact
 
         self._sequence += 1
-        name, policies = f"program-{self._sequence}.bin", f"policies-{self._sequence}.bin"
+        name = f"program-{self._sequence}.bin"
         artefact.write(built, self._runtime.directory / name)
-        self._runtime.write_bytes(policies, pickle.dumps(built.policies, pickle.HIGHEST_PROTOCOL))
         pointer: dict[str, Any] = {
             "sequence": self._sequence,
             "artefact": name,
-            "policies": policies,
             "digest": built.program.digest,
             "revision": built.revision,
             "source_digest": built.source_digest,
@@ -88,8 +89,7 @@ class Builder:
             "built_at": now,
         }
         self._runtime.write(POINTER, pointer)
-        for kind in ("program", "policies"):
-            (self._runtime.directory / f"{kind}-{self._sequence - KEPT_ARTEFACTS}.bin").unlink(missing_ok=True)
+        (self._runtime.directory / f"program-{self._sequence - KEPT_ARTEFACTS}.bin").unlink(missing_ok=True)
         say(f"policy set {built.program.digest[:12]} is active: {len(built.policies.rules)} rules")
 
     def _failed(self, problem: str, details: str, now: float) -> None:
@@ -114,17 +114,6 @@ class Builder:
     @property
     def failed(self) -> bool:
         return self._stale_since is not None
-
-
-def build(directory: Path) -> Built:
-    """Text to program, garbage collection paused: nothing here dies young."""
-    from pdp.bundle.build import build as build_set
-
-    gc.disable()
-    try:
-        return build_set(directory)
-    finally:
-        gc.enable()
 
 
 def rendered(error: PolicyError | OSError) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,28 +25,25 @@ class Snapshot:
     built_at: float  # seconds since the epoch
 
 
-def load(runtime: Runtime, cache_size: int) -> Snapshot | None:
-    """The snapshot that the pointer names; None when nothing was built yet. Imports neither parser nor checker."""
+def load(runtime: Runtime, cache_size: int, pause: Callable[[], None] | None = None) -> Snapshot | None:
+    """The snapshot that the pointer names; None when nothing was built yet. Imports neither parser nor checker.
+
+    `pause` is called every few milliseconds. Raises BadArtefact and OSError.
+    """
     from pdp.bundle import artefact
     from pdp.decide.engine import Engine
 
     pointer = runtime.read(POINTER)
     if not pointer:
         return None
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        loaded = artefact.read(runtime.directory / pointer["artefact"])
-        engine = Engine(loaded.program, loaded.entities, cache_size)
-        return Snapshot(
-            engine,
-            loaded.program.schema,
-            Table(loaded.routes, loaded.program.schema),
-            loaded.program.digest,
-            loaded.revision,
-            loaded.source_digest,
-            pointer["built_at"],
-        )
-    finally:
-        if was_on:
-            gc.enable()
+    loaded = artefact.read(runtime.directory / pointer["artefact"], pause)
+    schema = loaded.program.schema
+    return Snapshot(
+        Engine(loaded.program, loaded.entities, cache_size),
+        schema,
+        Table(loaded.routes, schema),
+        loaded.program.digest,
+        loaded.revision,
+        loaded.source_digest,
+        pointer["built_at"],
+    )

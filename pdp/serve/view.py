@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from threading import Lock
 from typing import Any
 
-from pdp.language.core import PolicySet
 from pdp.serve.runtime import POINTER, Runtime
 from pdp.serve.snapshot import Snapshot, load
 
@@ -18,7 +16,7 @@ class View:
         self._runtime = runtime
         self._lock = Lock()
         self._signature: tuple[int, int] | None = None
-        self._current: tuple[PolicySet, Snapshot] | None = None
+        self._current: Snapshot | None = None
 
     def pointer(self) -> dict[str, Any]:
         """What is active: digests, revision, number of rules, when it was built. Empty before the first one."""
@@ -39,14 +37,12 @@ class View:
         found = [self._runtime.read(each.name) for each in sorted(self._runtime.directory.glob("metrics-*"))]
         return [each for each in found if each]
 
-    def current(self) -> tuple[PolicySet, Snapshot] | None:
-        """The active set, and the snapshot made of it, loaded again when the pointer has moved."""
+    def current(self) -> Snapshot | None:
+        """What workers decide with, loaded again when the pointer has moved."""
         with self._lock:
             signature = self._runtime.signature()
             if signature is not None and signature != self._signature:
-                # The directory is ours alone (0700): what is unpickled here was written by our builder.
-                policies = pickle.loads((self._runtime.directory / self.pointer()["policies"]).read_bytes())
                 snapshot = load(self._runtime, cache_size=0)
                 if snapshot is not None:
-                    self._current, self._signature = (policies, snapshot), signature
+                    self._current, self._signature = snapshot, signature
             return self._current

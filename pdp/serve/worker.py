@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from pdp.audit.log import EvidenceError, Log
+from pdp.bundle.artefact import BadArtefact
 from pdp.config import Settings
 from pdp.serve.metrics import Metrics
 from pdp.serve.process import say
@@ -27,6 +28,11 @@ FIRST_PROGRAM_SECONDS: Final = 25.0
 SILENT_BUILDER_SECONDS: Final = 60.0
 REPORTED_FAULTS: Final = 100
 AUDIT_FAILURE_SECONDS: Final = 5.0
+
+
+def breathe() -> None:
+    """Between two steps of loading: let the event loop answer."""
+    time.sleep(0.0005)
 
 
 class Worker:
@@ -90,16 +96,16 @@ class Worker:
             while True:
                 await asyncio.sleep(TICK_SECONDS)
                 if self._runtime.signature() != self._signature:
-                    await loop.run_in_executor(thread, self._load_if_changed)
+                    await loop.run_in_executor(thread, self._load_if_changed, breathe)
 
-    def _load_if_changed(self) -> None:
+    def _load_if_changed(self, pause: Callable[[], None] | None = None) -> None:
         signature = self._runtime.signature()
         if signature is None or signature == self._signature:
             return
         self._signature = signature
         try:
-            loaded = load(self._runtime, self._settings.cache_size)
-        except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
+            loaded = load(self._runtime, self._settings.cache_size, pause)
+        except (OSError, BadArtefact) as error:
             self.metrics.reload_failures += 1
             say(f"a worker could not load what was built: {error}")
             return
