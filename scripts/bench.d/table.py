@@ -47,4 +47,4 @@ def printed(lines: Iterable[Line]) -> None:
     """One line after the other, as they come: a long run shows where it is."""
     for each in lines:
         verdict = "" if each.met is None else "met" if each.met else "MISSED"
-        print(f"{each.row:12}{each.what:62}{each.figure:34}{each.bar:30}{each.ratio:18}{verdict}".rstrip(), flush=True)
+        print(f"{each.row:14}{each.what:62}{each.figure:34}{each.bar:30}{each.ratio:18}{verdict}".rstrip(), flush=True)
