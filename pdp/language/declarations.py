@@ -282,8 +282,8 @@ class _Builder:
         }
         for each in schema.context.values():
             name = spans[each.name] if each.provisioned_by else None
-            if name is None:
-                continue
+            if name is None or not isinstance(each.type, CodeType):
+                continue  # Reported already, where it is wrong.
             holders = {one: schema.entities[one].attributes.get(name.text) for one in sorted(asking)}
             held = {one: attribute for one, attribute in holders.items() if attribute is not None}
             if not held:
