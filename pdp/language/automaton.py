@@ -7,7 +7,7 @@ deep a text nests costs memory alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,9 @@ class Failure:
     begun: int
     automaton: Automaton
 
-    def expects(self, kind: str) -> bool:
-        """Whether a terminal could have stood here."""
-        return self.automaton.accepts(self.states, kind)
+    def expects(self, *kinds: str) -> bool:
+        """Whether these terminals, one after the other, could have stood here."""
+        return self.automaton.accepts(self.states, kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,23 +132,28 @@ class Automaton:
                     return values[-1]
                 states.append(state)
 
-    def accepts(self, states: Sequence[int], kind: str) -> bool:
-        """Whether a terminal can follow, on a stack of states: the reductions are played through without values."""
-        stack = list(states)
-        while kind not in self.goes[stack[-1]]:
-            production = self.reduces[stack[-1]].get(kind)
-            if production is None:
-                return False
-            if production.size:
-                del stack[-production.size :]
-            stack.append(self.goes[stack[-1]][production.origin])
-            if stack[-1] in _finals(self):
-                return kind == END
+    def accepts(self, states: Sequence[int], kinds: Iterable[str]) -> bool:
+        """Whether terminals can follow, one after the other, on a stack of states.
+
+        The reductions are played through without values: on what is left of the stack (`depth`), and what came upon it.
+        """
+        depth, upon = len(states), list[int]()
+        for kind in kinds:
+            while True:
+                top = upon[-1] if upon else states[depth - 1]
+                if kind in self.goes[top]:
+                    upon.append(self.goes[top][kind])
+                    break
+                production = self.reduces[top].get(kind)
+                if production is None:
+                    return False
+                beneath = production.size - len(upon)
+                del upon[len(upon) - min(production.size, len(upon)) :]
+                depth -= max(beneath, 0)
+                upon.append(self.goes[upon[-1] if upon else states[depth - 1]][production.origin])
+                if kind == END and upon[-1] in self.last.values():
+                    return True
         return True
-
-
-def _finals(automaton: Automaton) -> frozenset[int]:
-    return frozenset(automaton.last.values())
 
 
 def _joined(children: list[Value], spliced: frozenset[int]) -> list[Value]:

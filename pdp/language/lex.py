@@ -22,6 +22,8 @@ class Lexer:
     """`words`: reserved word -> terminal. `signs`: sign -> terminal. `patterns`: terminal -> pattern, as tried."""
 
     def __init__(self, words: Mapping[str, str], signs: Mapping[str, str], patterns: Mapping[str, str]) -> None:
+        self.words = words
+        self.spelling = {kind: text for text, kind in (*words.items(), *signs.items())}
         self._spelled = {**words, **signs}
         self._name = re.compile(f"({patterns['NAME']})")
         rest = {kind: pattern for kind, pattern in patterns.items() if kind not in ("NAME", "ID")}

@@ -1,16 +1,283 @@
-"""What to say about a token that fits nowhere: what was due, and what the author may have meant."""
+"""What to say about a token that fits nowhere: what the author probably meant, else what could have stood there."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from pdp.diagnostics.diagnostic import Diagnostic
 from pdp.diagnostics.source import Source, Span
+from pdp.diagnostics.suggest import closest
 from pdp.language.automaton import Failure
-from pdp.language.lex import END, end_of, text_of
+from pdp.language.lex import END, STRAY, end_of, text_of
+
+DECLARATION_WORDS = (
+    "module layer use vocabulary entity kind action context fields obligation define route permit forbid mask emergency "
+    "fixture test invariant"
+).split()
+
+Guess = Callable[[Failure, Span], "Diagnostic | None"]
 
 
 def explain(failure: Failure, source: Source) -> Diagnostic:
+    """The finding for a failure: the first guess that fits, else what was expected."""
     token = failure.token
     if failure.kind == END:
-        return Diagnostic("unexpected-end", Span(source, token.start(), token.start()), "the text ends too early")
-    span = Span(source, token.start(), end_of(token))
-    return Diagnostic("unexpected-token", span, f"unexpected `{text_of(token)}`")
+        end = end_of(failure.previous) if failure.previous else token.start()
+        place = Span(source, end, end)
+        return Diagnostic("unexpected-end", place, "the text ends in the middle of a declaration", _expected(failure))
+    place = Span(source, token.start(), end_of(token))
+    for guess in _GUESSES:
+        found = guess(failure, place)
+        if found is not None:
+            return found
+    return _unexpected(place, _expected(failure))
+
+
+def _unexpected(place: Span, hint: str) -> Diagnostic:
+    return Diagnostic("unexpected-token", place, f"`{place.text}` cannot stand here", hint)
+
+
+# Guesses, in order ----------------------------------------------------------------------------------------------------
+
+_STRAY_HINTS = {
+    ";": "a declaration ends where the next begins: leave it out",
+    "&": "write `and`",
+    "|": "write `or`",
+    "%": "write `mod(a, b)`",
+    "`": 'write text in double quotes, as in "a text"',
+    "@": "what a rule is based on stands in `cites`, who answers for it in `owner`",
+    "\\": "line ends mean nothing: leave it out",
+    "$": "the subject, resource, action and context have these names",
+    "“": 'write plain quotes, as in "a text"',
+    "”": 'write plain quotes, as in "a text"',
+    "‘": 'write plain quotes, as in "a text"',
+    "’": 'write plain quotes, as in "a text"',
+    "≤": "write `<=`",
+    "≥": "write `>=`",
+    "≠": "write `!=`",
+    "∈": "write `in`",
+}
+
+
+def _stray_character(failure: Failure, place: Span) -> Diagnostic | None:
+    if failure.kind != STRAY:
+        return None
+    text, source = place.text, place.source
+    if text in ("'", '"'):
+        line_end = source.text.find("\n", place.start)
+        rest = Span(source, place.start, len(source.text) if line_end < 0 else line_end)
+        rest = Span(source, rest.start, rest.start + len(rest.text.rstrip()))
+        return Diagnostic("unclosed-text", rest, "the text is not closed on its line", f"end it with {text}")
+    if not text.isascii() and text.isalpha():
+        message = f"`{text}` cannot be part of a name"
+        return Diagnostic("unknown-character", place, message, "names are ASCII letters, digits and `_`")
+    hint = _STRAY_HINTS.get(text, "")
+    return Diagnostic("unknown-character", place, f"`{text}` has no meaning in Ward", hint)
+
+
+def _division_or_comment(failure: Failure, place: Span) -> Diagnostic | None:
+    if failure.kind != "POINTER":
+        return None
+    if place.text.startswith("//"):
+        return _unexpected(place, "a comment begins with `#`")
+    if failure.expects("STAR"):
+        return _unexpected(place, "there is no division sign: write `div(a, b)`; a field is named after `release only`")
+    return None
+
+
+def _quoted_id(failure: Failure, place: Span) -> Diagnostic | None:
+    if failure.kind not in ("STRING", "QUOTED") or not failure.expects("ID"):
+        return None
+    return _unexpected(place, f"an id is written without quotes: `{place.text[1:-1]}`")
+
+
+def _quoted_name(failure: Failure, place: Span) -> Diagnostic | None:
+    if failure.kind not in ("STRING", "QUOTED") or not place.source.text[place.end :].lstrip().startswith(":"):
+        return None
+    return _unexpected(place, f"the name of an attribute is written without quotes: `{place.text[1:-1]}`")
+
+
+def _single_quotes(failure: Failure, place: Span) -> Diagnostic | None:
+    if failure.kind != "QUOTED" or not failure.expects("STRING"):
+        return None
+    message = f"{place.text} is in single quotes"
+    return Diagnostic("single-quotes", place, message, f'write "{place.text[1:-1]}"')
+
+
+def _late_sentence(failure: Failure, place: Span) -> Diagnostic | None:
+    if failure.kind != "STRING" or not (failure.expects("CITES") and failure.expects("UNLESS")):
+        return None
+    return _unexpected(place, "the sentence of a rule stands right after its id; what follows are clauses")
+
+
+def _method(failure: Failure, place: Span) -> Diagnostic | None:
+    previous = failure.previous
+    if place.text != "(" or previous is None or not place.source.text[: previous.start()].rstrip().endswith("."):
+        return None
+    return _unexpected(place, f"there are no methods: write `{text_of(previous)}(..)`, with the value inside")
+
+
+def _rule_in_parentheses(failure: Failure, place: Span) -> Diagnostic | None:
+    if place.text != "(" or failure.previous is None or text_of(failure.previous) not in ("permit", "forbid"):
+        return None
+    return _unexpected(
+        place, f"write `{text_of(failure.previous)} ACTIONS on TYPES as ID`, and the condition after `when`"
+    )
+
+
+def _misplaced_not(failure: Failure, place: Span) -> Diagnostic | None:
+    if place.text != "not" or failure.previous is None:
+        return None
+    if text_of(failure.previous) == "is":
+        return _unexpected(place, "write `not x is T`")
+    if failure.expects("IN"):
+        return _unexpected(place, "`not` stands before the whole comparison: write `not x in y`")
+    return _unexpected(place, "`not` binds looser than comparisons: set parentheses around it")
+
+
+def _square_type(failure: Failure, place: Span) -> Diagnostic | None:
+    previous = failure.previous
+    if place.text not in ("[", "(") or previous is None or text_of(previous) not in ("Set", "List"):
+        return None
+    return _unexpected(place, f"write `{text_of(previous)}<Text>`")
+
+
+def _hyphen(failure: Failure, place: Span) -> Diagnostic | None:
+    previous = failure.previous
+    if place.text != "-" or previous is None or end_of(previous) != place.start or failure.kind != "MINUS":
+        return None
+    return _unexpected(place, "only ids of rules and fixtures hold hyphens: write `_`")
+
+
+def _doubled_equals(failure: Failure, place: Span) -> Diagnostic | None:
+    if place.text in ("==", ":", ":=") and failure.expects("EQUAL"):
+        return _unexpected(place, "write `=`")
+    if place.text == "=" and failure.expects("COLON"):
+        return _unexpected(place, "write `:`")
+    return None
+
+
+def _conditional(failure: Failure, place: Span) -> Diagnostic | None:
+    if place.text != "?" or not failure.expects("EQ"):
+        return None
+    return _unexpected(place, "write `if c then a else b`")
+
+
+def _reserved_word(failure: Failure, place: Span) -> Diagnostic | None:
+    """A word where a name is due; unless the word is right, and a name is missing before it."""
+    if failure.kind not in failure.automaton.lexer.words.values():
+        return None
+    if not failure.expects("NAME"):
+        return None
+    before = place.source.text[end_of(failure.previous) if failure.previous else 0 : place.start]
+    begins = place.text in DECLARATION_WORDS and "\n" not in before
+    if failure.expects("NAME", failure.kind) and not begins:
+        return None
+    hint = "choose another name"
+    if failure.expects("LAYER"):
+        hint += ": after an attribute, this word says where its value comes from"
+    return Diagnostic("reserved-word", place, f"`{place.text}` is a reserved word", hint)
+
+
+def _misspelt_keyword(failure: Failure, place: Span) -> Diagnostic | None:
+    lexer = failure.automaton.lexer
+    words = [word for word, kind in lexer.words.items() if failure.expects(kind)]
+    near = closest(place.text, words) if failure.kind == "NAME" else None
+    near = near or _FOREIGN.get(place.text.lower())
+    if near not in words:
+        return None
+    return Diagnostic("unknown-keyword", place, f"`{place.text}` is not a keyword", f"did you mean `{near}`?")
+
+
+_FOREIGN = {
+    "allow": "permit",
+    "grant": "permit",
+    "deny": "forbid",
+    "rule": "permit",
+    "import": "use",
+    "type": "entity",
+    "enum": "vocabulary",
+    "def": "define",
+    "function": "define",
+    "let": "define",
+    "if": "when",
+    "where": "when",
+    "id": "as",
+    "named": "as",
+}
+"""Keywords of other languages, and ours."""
+
+_GUESSES: tuple[Guess, ...] = (
+    _stray_character,
+    _division_or_comment,
+    _quoted_id,
+    _quoted_name,
+    _single_quotes,
+    _late_sentence,
+    _method,
+    _rule_in_parentheses,
+    _misplaced_not,
+    _square_type,
+    _hyphen,
+    _doubled_equals,
+    _conditional,
+    _misspelt_keyword,
+    _reserved_word,
+)
+
+
+# What was expected ----------------------------------------------------------------------------------------------------
+
+_GROUPS = (
+    (("NAME", "CITES", "MODULE", "QUERY"), "a name"),
+    (("NAME", "LPAR", "LSQB"), "an expression"),
+    (("AND", "EQ"), "an operator"),
+    (("CITES", "UNLESS", "OWNER"), "a clause"),
+    (("ENTITY", "DEFINE", "PERMIT"), "a declaration"),
+)
+"""Terminals that occur together, and what they begin."""
+
+_MEMBERS = {
+    "a declaration": " ".join(DECLARATION_WORDS).upper(),
+    "a clause": "CITES OWNER WHEN UNLESS RELEASE REQUIRE ADVISE BECAUSE EXCEPTION CURE OVERRIDABLE",
+    "an expression": "NAME CONTEXT ACTION TRUE FALSE INT DECIMAL STRING LBRACE LSQB LPAR ANY ALL IF NOT MINUS",
+    "an operator": "AND OR EQ NE LE GE IN OVERLAPS CONTAINS LIKE MATCHES WITHIN SUBSET BETWEEN IS HAS PLUS MINUS "
+    "STAR DOT LPAR EQUAL LESSTHAN MORETHAN STRING",
+}
+_NEAR_MISSES = frozenset(("OR_SIGN", "AND_SIGN", "BANG", "WRONG_RELATION", "QUOTED"))
+_NAMED = {
+    "NAME": "a name",
+    "ID": "a name",
+    "STRING": "a text in quotes",
+    "INT": "a number",
+    "DECIMAL": "a number",
+    "POINTER": "a field, as in `/name`",
+    END: "the end",
+}
+_MOST = 6
+
+
+def _expected(failure: Failure) -> str:
+    """`expected X, Y or Z`, in words."""
+    words = list(dict.fromkeys(_expectations(failure)))
+    if not words:
+        return ""
+    if len(words) > _MOST:
+        words = [*words[: _MOST - 1], "something else"]
+    return f"expected {', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else f"expected {words[0]}"
+
+
+def _expectations(failure: Failure) -> Iterator[str]:
+    lexer = failure.automaton.lexer
+    kinds = [kind for kind in (*lexer.spelling, *_NAMED) if kind not in _NEAR_MISSES and failure.expects(kind)]
+    if all(kind in kinds for kind in _GROUPS[0][0]):
+        yield "a name"
+        return
+    left = dict.fromkeys(kinds)
+    for signs, name in _GROUPS[1:]:
+        if all(kind in left for kind in signs):
+            yield name
+            for kind in _MEMBERS[name].split():
+                left.pop(kind, None)
+    for kind in left:
+        yield _NAMED.get(kind) or f"`{lexer.spelling[kind]}`"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 from lark import Lark
 from lark.grammar import Rule, Terminal
@@ -23,7 +23,8 @@ from pdp.language import ast
 from pdp.language.automaton import Automaton, Failure, Production
 from pdp.language.builder import Builder
 from pdp.language.lex import COMMENT, END, Lexer
-from pdp.language.mistakes import explain
+from pdp.language.mistakes import DECLARATION_WORDS, explain
+from pdp.language.nesting import MAX_NESTING, too_deep
 
 MAX_BYTES = 1 << 20
 MAX_FINDINGS = 100
@@ -32,11 +33,7 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]|\r(?!\n)"
 )
 """Controls, half characters, and what an editor may show as a line end, as nothing, or as a turn of direction."""
-_DECLARATION = re.compile(
-    r"^[ \t]*(module|layer|use|vocabulary|entity|kind|action|context|fields|obligation|define|route|permit|forbid|mask"
-    r"|emergency|fixture|test|invariant)\b(?!-)",
-    re.MULTILINE,
-)
+_DECLARATION = re.compile(rf"^[ \t]*({'|'.join(DECLARATION_WORDS)})\b(?!-)", re.MULTILINE)
 
 
 def policy(source: Source) -> ast.Module:
@@ -60,7 +57,7 @@ def decode(name: str, data: bytes) -> Source:
         raise PolicyError([Diagnostic("not-utf8", place, message, "save the file as UTF-8")]) from error
 
 
-def _read(symbol: str, source: Source) -> object:
+def _read(symbol: str, source: Source) -> Any:
     unreadable = list(_unreadable(source))
     if unreadable:
         raise PolicyError(unreadable)
@@ -73,9 +70,21 @@ def _read(symbol: str, source: Source) -> object:
         return _next_declaration(source.text, failure)
 
     tree = automaton().run(symbol, source, builder, builder.comment, recover)
+    if not builder.findings:
+        builder.findings.extend(_deep(tree, source))
     if builder.findings:
         raise PolicyError(builder.findings)
     return tree
+
+
+def _deep(tree: ast.Module | ast.Expr, source: Source) -> Iterator[Diagnostic]:
+    parts = tree.declarations if isinstance(tree, ast.Module) else (tree,)
+    for part in parts:
+        place = too_deep(part, part.span)
+        if place is not None:
+            begin = Span(source, place.start, min(place.end, place.start + 1))
+            hint = "give parts a name by `define`; compare with a set, as in `x in {a, b}`, and not one by one"
+            yield Diagnostic("nesting-too-deep", begin, f"this nests deeper than {MAX_NESTING}", hint)
 
 
 def _unreadable(source: Source) -> Iterator[Diagnostic]:
