@@ -59,7 +59,7 @@ def policy_result(
         if rule.effect == "permit":
             tally.permit(rule)
         elif rule.effect == "forbid":
-            tally.refusals.append(rule.refusal)
+            tally.refusals.append(rule.refusal or Refusal(rule.id))
         elif rule.effect == "mask":
             tally.mask(rule)
         else:
@@ -69,7 +69,7 @@ def policy_result(
         if rule.effect == "permit":
             tally.permit_erred = True
         elif rule.effect == "forbid":
-            tally.refusals.append(rule.refusal_erred)
+            tally.refusals.append(rule.refusal_erred or Refusal(rule.id, erred=True))
         elif rule.effect == "mask":
             tally.mask(rule)
         else:

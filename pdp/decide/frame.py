@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from pdp.compile.reads import ANCESTORS
 from pdp.language.schema import Attribute, Schema, one, record
-from pdp.language.types import EntityType, ListType, RecordType, SetType, Type
+from pdp.language.types import BOOL, EntityType, ListType, RecordType, SetType, Type
 from pdp.language.wire import IllTyped, converter
 from pdp.model.entities import Entities
 from pdp.model.frame import Frame
@@ -286,6 +287,8 @@ def _through(path: str, roots: Mapping[str, Type], schema: Schema) -> bool:
 
 def _step(at: Type | None, step: str, schema: Schema) -> Type | None:
     match at:
+        case EntityType() if step == ANCESTORS:
+            return BOOL  # Nothing lies below it.
         case EntityType(names):
             attribute = schema.entities[min(names)].attributes.get(step)
             return None if attribute is None else attribute.type
