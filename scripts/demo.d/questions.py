@@ -164,6 +164,9 @@ QUESTIONS = (
         ("document-the-treatment",),
         "documents the treatment",
     ),
+    Question(
+        "plain", "trainee-park", "POST", "/fhir/Patient/pat-100/Record", 403, "no_rule", (), "is still in training"
+    ),
     Question("plain", "dr-osei", "DELETE", RECORD, 403, "no_route", (), "nothing is ever deleted here"),
     Question("plain", "dr-osei", "GET", RECORD + "?_include=*", 403, "no_route", (), "a parameter nobody declared"),
     Question(
