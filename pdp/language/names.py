@@ -48,7 +48,7 @@ class Declared:
 TYPES: Final = ("entity type", "kind")
 VOCABULARIES: Final = ("vocabulary", "union of vocabularies")
 ACTIONS: Final = ("action", "action group")
-_CODES: Final = {TYPES: "unknown-type", (*TYPES, *VOCABULARIES): "unknown-type", ACTIONS: "unknown-action"}
+_CODES: Final = {TYPES: "unknown-type", (*TYPES, *VOCABULARIES): "unknown-type", ACTIONS: "unknown-action", ("action",): "unknown-action"}
 TYPE_NAMES: Final = (*TYPES, *VOCABULARIES)
 
 
