@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.resources
 import subprocess
 import sys
@@ -35,3 +36,23 @@ def test_catching_everything_happens_in_serve_alone() -> None:
         if "except Exception" in path.read_text() or "except BaseException" in path.read_text()
     ]
     assert [path for path in catching if not path.startswith("pdp/serve/")] == []
+
+
+WORLD = {"time", "os", "socket", "subprocess", "logging", "random", "secrets", "threading", "asyncio", "urllib", "shutil"}
+PURE = ("model", "diagnostics", "language", "compile", "decide", "doors", "analyze")
+ALLOWED = {
+    ("decide/cache.py", "threading"),  # One lock, for writers of the cache.
+}
+
+
+def test_the_pure_rooms_import_neither_clock_nor_file_nor_network() -> None:
+    found = set()
+    for room in PURE:
+        for path in sorted((ROOT / "pdp" / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                else:
+                    names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                found |= {(str(path.relative_to(ROOT / "pdp")), name) for name in names if name.split(".")[0] in WORLD}
+    assert found <= ALLOWED
