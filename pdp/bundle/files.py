@@ -31,7 +31,7 @@ def found(directory: Path, suffixes: tuple[str, ...], problems: list[Diagnostic]
         raise PolicyError([about(directory, "no-such-directory", f"`{directory}` {kind}")])
     root = os.path.realpath(directory)
     paths: list[Path] = []
-    seen: set[str] = set()
+    seen = {root}
     for path in _walk(directory, root, seen, problems, 0):
         if path.name.endswith(suffixes):
             paths.append(path)
@@ -87,7 +87,8 @@ def text(path: Path, max_bytes: int, problems: list[Diagnostic]) -> str | None:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        problems.append(about(path, "not-text", f"the file is not UTF-8 text (line {line}, byte {error.start})"))
+        message = f"byte {error.start} (line {line}) is not UTF-8"
+        problems.append(about(path, "not-utf8", message, "save the file as UTF-8"))
         return None
 
 
