@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
-from world import CODES, NOW, PERIOD, SCHEMA, type_of, types_of
 
 from pdp.diagnostics.source import Source, Span
 from pdp.language.core import (
@@ -75,6 +74,7 @@ from pdp.model.value import (
     entity,
     entity_type,
 )
+from tests.world import CODES, NOW, PERIOD, SCHEMA, type_of, types_of
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from generators import SIGNATURES
 
 from pdp.diagnostics.diagnostic import PolicyError, Severity
 from pdp.diagnostics.source import Source
 from pdp.language.core import PolicySet
 from pdp.language.operators import BY_SYMBOL, CONSTANTS
+from tests.generators import SIGNATURES
 
 PAGE: Final = Path(__file__).parent.parent / "grammar" / "LANGUAGE.md"
 TEXT: Final = PAGE.read_text("utf-8")
@@ -95,11 +95,10 @@ def test_a_refused_example_is_refused_for_the_reason_it_names(example: Example) 
 
 @RUN
 def test_the_tests_on_the_page_pass() -> None:
-    from pdp.compile.program import compile_program
-
     from pdp.analyze.case import from_policy
     from pdp.analyze.coverage import Recorder
     from pdp.analyze.testing import run
+    from pdp.compile.program import compile_program
 
     policies = checked(WHOLE_SETS[0], *FRAGMENTS)
     cases = [from_policy(each, policies.schema) for each in policies.tests]

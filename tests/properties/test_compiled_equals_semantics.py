@@ -6,10 +6,8 @@ import importlib.util
 from typing import Any
 
 import pytest
-from generators import PAIRS, SIGNATURES, TYPES, frames, policy_sets, terms
 from hypothesis import given
 from hypothesis import strategies as st
-from world import CODES, SCHEMA
 
 from pdp.language import wire
 from pdp.language.core import And, Expr, Literal, Not, Or, PolicySet, Rule
@@ -19,6 +17,8 @@ from pdp.language.types import BOOL, ListType, SetType, Type
 from pdp.model.decision import Grant, Obligation
 from pdp.model.frame import Frame
 from pdp.model.value import INT_MAX, INT_MIN, UNKNOWN, Ip
+from tests.generators import PAIRS, SIGNATURES, TYPES, frames, policy_sets, terms
+from tests.world import CODES, SCHEMA
 
 CODES_OF_ERRORS = {
     "unknown-value",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from checking import findings
+
+from tests.unit.language.checking import findings
 
 PAGES = Path(__file__).parents[2] / "cases" / "types"
 DUE = re.compile(r'\s*([a-z-]+)(?: "(.*?)")?\s*(?:;|$)')
@@ -48,7 +49,9 @@ def chunks() -> list[Chunk]:
 def test_a_page_says_exactly_what_is_found(chunk: Chunk) -> None:
     texts = (chunk.world, chunk.text) if chunk.world else (chunk.text,)
     quiet = QUIET if chunk.page != "lint" else frozenset()
-    got = [each for each in findings(*texts) if each.code not in quiet and each.span.source.name == f"{len(texts)}.ward"]
+    got = [
+        each for each in findings(*texts) if each.code not in quiet and each.span.source.name == f"{len(texts)}.ward"
+    ]
     left = list(got)
     for line, code, text in chunk.due:
         match = next(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import CODES, frame, rule, schema_with_context, type_of, types_of, value_of
 
 from pdp.diagnostics.source import Source, Span
 from pdp.language.core import Expr, Literal, Operation, PolicySet, Select, Variable
@@ -19,6 +18,7 @@ from pdp.language.schema import Attribute, record
 from pdp.language.semantics import EvaluationError, evaluate
 from pdp.language.types import BOOL, Type
 from pdp.model.value import Value
+from tests.world import CODES, frame, rule, schema_with_context, type_of, types_of, value_of
 
 FOLDER = Path(__file__).parents[2] / "cases" / "operators"
 FEWEST = 4

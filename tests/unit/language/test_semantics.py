@@ -6,7 +6,6 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from world import CODES, NOW, ROWS, SCHEMA, frame, row, type_of
 
 from pdp.diagnostics.source import Source, Span
 from pdp.language import calendar, patterns
@@ -31,6 +30,7 @@ from pdp.language.semantics import EvaluationError, evaluate, pointers
 from pdp.language.types import BOOL, INSTANT, INT, TEXT, ListType, SetType
 from pdp.model.frame import Frame
 from pdp.model.value import ABSENT, UNKNOWN, Value, canonical, entity
+from tests.world import CODES, NOW, ROWS, SCHEMA, frame, row, type_of
 
 SOURCE = Source("test.ward", "." * 1_000)
 NINA, R1 = entity("Clinician", "nina"), entity("Record", "r1")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pdp.bundle.build import Built, build
 
 from pdp import config
 from pdp.analyze import coverage, testing
 from pdp.analyze.case import Case, from_policy
+from pdp.bundle.build import Built, build
 from pdp.decide.admit import admit
 from pdp.decide.engine import Engine
 from pdp.model.decision import NO_CAPABILITIES, Capabilities, Decision
