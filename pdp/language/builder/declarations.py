@@ -85,7 +85,7 @@ class Declarations(Base):
     def provenance(self, span: Span, place: Token) -> Provenance:
         return text_of(place), None
 
-    def provenance_source(self, span: Span, source: Token) -> Provenance:
+    def provenance_source(self, span: Span, _place: Token, source: Token) -> Provenance:
         return "source", self.name(source)
 
     # Fields, duties, functions ----------------------------------------------------------------------------------------
