@@ -369,8 +369,13 @@ def test_attributes_are_capped() -> None:
 
 # Nothing else comes out ---------------------------------------------------------------------------------------------
 
-WORDS = ["subject", "resource", "action", "context", "now", "User", "Robot", "Record", "Role", "Label", "Role.nurse", "Label.SUD", "owner", "boss", "role", "size", "note", "labels", "readers", "ip", "tell", "read", "write", "see", "r", "x", "and", "or", "not", "in", "has", "is", "==", "<", "contains", "overlaps", "+", "-", "*", "(", ")", "{", "}", "[", "]", ",", ".", ":", "when", "unless", "release", "only", "require", "permit", "forbid", "mask", "on", "as", "any", "all", "if", "then", "else", "1", "1.5", "true", "false", "/a", '"t"', "10_days", "size(", 'User_"u"', "entity", "kind", "action", "within", "between", "define_d(x:_User)_="]
-WORDS = [word.replace("_", " ") for word in WORDS]
+TOKENS = """
+    subject resource action context now User Robot Record Role Label Role.nurse Label.SUD owner boss role size note
+    labels readers ip tell read write see r x and or not in has is == < contains overlaps + - * ( ) { } [ ] , . : when
+    unless release only require permit forbid mask on as any all if then else 1 1.5 true false /a "t" 10_days size(
+    User_"u" entity kind action within between define_d(x:_User)_=
+"""
+WORDS = [word.replace("_", " ") for word in TOKENS.split()]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
