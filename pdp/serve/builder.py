@@ -16,7 +16,7 @@ from pdp.config import Settings
 from pdp.diagnostics.diagnostic import PolicyError
 from pdp.serve.process import say
 from pdp.serve.runtime import POINTER, Runtime
-from pdp.serve.watch import Scan, Unreadable, Watcher
+from pdp.serve.watch import Content, Scan, Unreadable, Watcher
 
 if TYPE_CHECKING:
     from pdp.bundle.build import Built
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STATUS: Final = "builder"
 EXIT_DOES_NOT_CHECK: Final = 3
 KEPT_ARTEFACTS: Final = 3
+BEING_BUILT: Final = "a change is being built"
 
 
 class Builder:
@@ -33,8 +34,9 @@ class Builder:
         self._directory = directory
         self._runtime = runtime
         self._watcher = Watcher(directory)
+        self._active: Content | None = None
         self._sequence = int(runtime.read(POINTER).get("sequence", 0))
-        self._stale_since: float | None = None
+        self._stale_since: float | None = runtime.read(STATUS).get("stale_since")  # Of a builder that died before us.
         self._problem = ""
         self._details = ""
 
@@ -47,12 +49,17 @@ class Builder:
             seen = self._watcher.look()
             if seen is not None:
                 published = self._take(seen, now)
+            elif self._active is not None and self._watcher.steady == self._active:
+                self._fresh()  # What was there for a while is gone, and what is active is back.
         except Unreadable as error:
             self._failed(str(error), str(error), now)
         self._runtime.write(STATUS, self._status(now))
         return published
 
     def _take(self, seen: Scan, now: float) -> bool:
+        if self._stale_since is None:
+            self._stale_since, self._problem = now, BEING_BUILT
+        self._runtime.write(STATUS, self._status(now))  # Should building end this process, this is what is left of it.
         try:
             built = self._build()
         except (PolicyError, OSError) as error:
@@ -64,8 +71,12 @@ class Builder:
             return False  # It moved while it was read: what was read is thrown away, and the next looks take it.
         self._publish(built, now)
         self._watcher.tried(seen)
-        self._stale_since, self._problem, self._details = None, "", ""
+        self._active = seen.content
+        self._fresh()
         return True
+
+    def _fresh(self) -> None:
+        self._stale_since, self._problem, self._details = None, "", ""
 
     def _build(self) -> Built:
         from pdp.bundle.build import build
@@ -113,7 +124,7 @@ class Builder:
 
     @property
     def failed(self) -> bool:
-        return self._stale_since is not None
+        return self._stale_since is not None and self._problem != BEING_BUILT
 
 
 def rendered(error: PolicyError | OSError) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 MANIFEST: Final = "MANIFEST"
 MAX_FILES: Final = 100_000
 
+Content = tuple[tuple[str, str], ...]  # names and digests
 Stat = tuple[int, int, int, int, int]  # device, inode, size, mtime, ctime
 
 
@@ -29,7 +30,7 @@ class Scan:
     files: tuple[tuple[str, Stat, str], ...]
 
     @property
-    def content(self) -> tuple[tuple[str, str], ...]:
+    def content(self) -> Content:
         """Names and contents: what a build depends on."""
         return tuple((name, digest) for name, _, digest in self.files)
 
@@ -93,13 +94,17 @@ class Watcher:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._last: Scan | None = None
-        self._tried: tuple[tuple[str, str], ...] | None = None
+        self._tried: Content | None = None
+        self.steady: Content | None = None  # what the last two scans agreed on
 
     def look(self) -> Scan | None:
         """A scan to build from: it agrees with the one before and holds what was not tried yet. Raises Unreadable."""
-        before, self._last = self._last, None
+        before, self._last, self.steady = self._last, None, None
         self._last = now = scan(self._directory, before)
-        if now != before or now.content == self._tried:
+        if now != before:
+            return None
+        self.steady = now.content
+        if now.content == self._tried:
             return None
         check_manifest(self._directory, now)
         return now
