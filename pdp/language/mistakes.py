@@ -10,10 +10,7 @@ from pdp.diagnostics.suggest import closest
 from pdp.language.automaton import Failure
 from pdp.language.lex import END, STRAY, end_of, text_of
 
-DECLARATION_WORDS = (
-    "module layer use vocabulary entity kind action context fields obligation define route permit forbid mask emergency "
-    "fixture test invariant"
-).split()
+DECLARATION_WORDS = ("module", "layer", "use", "vocabulary", "entity", "kind", "action", "context", "fields", "obligation", "define", "route", "permit", "forbid", "mask", "emergency", "fixture", "test", "invariant")
 
 Guess = Callable[[Failure, Span], "Diagnostic | None"]
 

@@ -65,8 +65,10 @@ class _Places:
         return self.top[index] if index < len(self.top) else "end"
 
     def inside(self, declaration: Holder, position: int) -> Holder:
+        text = self.source.text
+        alone = not text[text.rfind("\n", 0, position) + 1 : position].strip()
         for member in _members(declaration):
-            if self.behind(member.span, position) or member.span.start > position:
+            if self.behind(member.span, position) or (alone and member.span.start > position):
                 return member
         return declaration
 
