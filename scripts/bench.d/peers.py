@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 from typing import Any
 
 from workloads import Question, Workload
 from workloads.hospital import EXTRA, RULES, department
 
-try:
-    import cedarpy
-except ImportError:
-    cedarpy = None
-try:
-    import casbin
-except ImportError:
-    casbin = None
+
+def installed(name: str) -> Any:
+    """The module, or None: a peer that is missing is a row that says so."""
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
+cedarpy = installed("cedarpy")
+casbin = installed("casbin")
 
 
 class Cedar:
@@ -34,7 +35,7 @@ class Cedar:
 
     def core_microseconds(self) -> float:
         """The time that Cedar's core itself reports for its evaluation (whole microseconds): the median."""
-        return statistics.median(self.ask(each).metrics["authz_duration_micros"] for each in self.requests)
+        return float(statistics.median(self.ask(each).metrics["authz_duration_micros"] for each in self.requests))
 
 
 def _cedar_request(question: Question) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def _extra(name: str, subject: _Attributes, resource: _Attributes, _act: str) ->
         case "inactive":
             return not subject.row["active"]
         case "sealed":
-            return resource.row["sealed"] and not owned
+            return bool(resource.row["sealed"]) and not owned
         case "own":
             return owned
         case "books":

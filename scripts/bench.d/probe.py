@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from pdp.compile.program import compile_program
-
 from pdp.bundle import data
+from pdp.compile.program import compile_program
 from pdp.diagnostics.source import Source
 from pdp.language import check, parse
 

@@ -80,10 +80,11 @@ def chaperone(policies: Path, directory: Path, core: int | None = None) -> Itera
 
 
 @contextmanager
-def echo(directory: Path, core: int | None = None) -> Iterator[int]:
+def echo(directory: Path, core: int | None = None) -> Iterator[tuple[Process, int]]:
     port = free_port()
-    with running(pinned(core, [sys.executable, str(HERE / "echo.py"), str(port)]), {}, directory / "echo.log"):
-        yield port
+    command = pinned(core, [sys.executable, str(HERE / "echo.py"), str(port)])
+    with running(command, {}, directory / "echo.log") as process:
+        yield process, port
 
 
 def first_answer(port: int, path: str, body: bytes, seconds: float = 30) -> bytes:
@@ -120,16 +121,16 @@ end
 """
 
 
-def wrk(port: int, script: Path, seconds: float, connections: int = 16) -> float:
-    """Requests a second. Raises RuntimeError when any answer was not 200."""
+def wrk(port: int, script: Path, seconds: float, connections: int = 16) -> tuple[float, int]:
+    """Requests a second, and how many there were. Raises RuntimeError when any answer was not 200."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
     done = subprocess.run(pinned(1, [*command, f"http://127.0.0.1:{port}"]), capture_output=True, text=True, check=True)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
-    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    found = re.search(r"(\d+) requests in .*Requests/sec:\s+([\d.]+)", done.stdout, re.DOTALL)
     if found is None:
         raise RuntimeError(done.stdout)
-    return float(found[1])
+    return float(found[2]), int(found[1])
 
 
 class Client:
