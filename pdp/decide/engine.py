@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pdp.decide import combine
 from pdp.decide.cache import Answer, Cache, Entry, Key, Uncacheable, key_function
-from pdp.decide.frame import Plan, identifies
+from pdp.decide.frame import Plan
 from pdp.language.semantics import EvaluationError
 from pdp.model.decision import (
     FOREVER,
@@ -25,7 +25,7 @@ from pdp.model.decision import (
 )
 from pdp.model.entities import Entities
 from pdp.model.frame import Frame
-from pdp.model.request import Request
+from pdp.model.request import Request, RequestError
 from pdp.model.value import Entity, Unsettled
 
 if TYPE_CHECKING:
@@ -71,9 +71,10 @@ class Engine:
         prepared = self._prepared(request)
         if prepared is None:
             return self._undeclared
-        if not (identifies(request.subject_id) and identifies(request.resource_id)):
+        try:
+            answer, _ = self._evaluated(prepared, request, now)
+        except RequestError:
             return self._bad_request
-        answer, _ = self._evaluated(prepared, request, now)
         known, decision = answer.last
         if known is capabilities and decision is not None and not request.searched_fields:
             return decision
@@ -96,10 +97,11 @@ class Engine:
         prepared = self._prepared(request)
         if prepared is None:
             return self._undeclared
-        if not (identifies(request.subject_id) and identifies(request.resource_id)):
-            return self._bad_request
         evictions = self._cache.evictions
-        answer, frame = self._evaluated(prepared, request, now)
+        try:
+            answer, frame = self._evaluated(prepared, request, now)
+        except RequestError:
+            return self._bad_request
         result = answer.result
         if now < result.valid_until and not result.errors and prepared.plan.function.all_known(frame):
             try:
@@ -138,7 +140,7 @@ class Engine:
         return prepared
 
     def _evaluated(self, prepared: _Prepared, request: Request, now: int) -> tuple[Answer, Frame]:
-        """What the rules say. Where nothing of it is computed, it is the same object for the same rules."""
+        """What the rules say; the same rules give the same object if nothing of it is computed. Raises RequestError."""
         plan = prepared.plan
         function = plan.function
         try:

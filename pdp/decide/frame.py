@@ -16,10 +16,10 @@ from pdp.compile.reads import ANCESTORS
 from pdp.language.schema import Attribute, Schema, one, record
 from pdp.language.types import BOOL, EntityType, ListType, RecordType, SetType, Type
 from pdp.language.wire import IllTyped, converter
-from pdp.model.entities import Entities
+from pdp.model.entities import Entities, Rows
 from pdp.model.frame import Frame
-from pdp.model.request import Request
-from pdp.model.value import ABSENT, UNKNOWN, Entity, Missing, Row, State, Value, entity
+from pdp.model.request import Request, RequestError
+from pdp.model.value import ABSENT, UNKNOWN, UNKNOWN_ROW, Entity, Missing, Row, State, Value, entity
 
 if TYPE_CHECKING:
     from pdp.compile.program import DecisionFunction
@@ -109,11 +109,11 @@ class Plan:
 
     __slots__ = (
         "action",
-        "action_width",
+        "action_unread",
         "both",
         "claimable",
         "context",
-        "context_width",
+        "context_unread",
         "function",
         "provisions",
         "reads_resource",
@@ -137,7 +137,8 @@ class Plan:
         self.subject_type, self.resource_type = subject_type, resource.name
         self.subject_prefix, self.resource_prefix = entity(subject_type, ""), entity(resource.name, "")
         self.subject_width, self.resource_width = len(subject.attributes) + 1, len(resource.attributes) + 1
-        self.context_width, self.action_width = len(schema.context), len(declared.attributes)
+        self.context_unread: Row = (UNKNOWN,) * len(schema.context)
+        self.action_unread: Row = (UNKNOWN,) * len(declared.attributes)
         self.provisions = [
             (each.slot, subject.attributes.get(each.provisioned_by)) for each in reads.context if each.provisioned_by
         ]
@@ -171,11 +172,10 @@ class Plan:
         return list(zip(as_subject, _readers("resource", attributes.values(), schema), strict=True))
 
     def bind(self, request: Request, entities: Entities, now: int) -> Frame:
-        """The frame of a request whose identifiers are sound (`identifies`)."""
+        """The frame of a request. Raises RequestError for an identifier that is not sound (`identifies`)."""
         rows = entities.rows
-        subject = Entity(self.subject_prefix + request.subject_id)
-        resource = Entity(self.resource_prefix + request.resource_id)
-        subject_row, resource_row = rows[subject], rows[resource]
+        subject, subject_row = _found(rows, self.subject_prefix, request.subject_id, "subject.id")
+        resource, resource_row = _found(rows, self.resource_prefix, request.resource_id, "resource.id")
         if subject == resource:
             subject_row = resource_row = self._merged(subject_row, request)
         else:
@@ -187,10 +187,10 @@ class Plan:
             resource_row = self._disputed(resource_row, request.route)
             if subject == resource:
                 subject_row = resource_row
-        context_row = _made(self.context_width, self.context, request) if self.context_width else ()
+        context_row = _made(self.context_unread, self.context, request) if self.context else self.context_unread
         if self.provisions:
             context_row = self._provisioned(context_row, subject_row)
-        action_row = _made(self.action_width, self.action, request) if self.action_width else ()
+        action_row = _made(self.action_unread, self.action, request) if self.action else self.action_unread
         return Frame(subject, resource, subject_row, resource_row, action_row, context_row, rows, now)
 
     def _merged(self, stored: Row, request: Request) -> Row:
@@ -233,6 +233,18 @@ def _readers(
     return [Reader(part, each, schema, homonyms or {}) for each in attributes if not each.stored]
 
 
+def _found(rows: Rows, prefix: Entity, identifier: str, name: str) -> tuple[Entity, Row]:
+    """An entity and what the store holds of it. What the store knows by its name has a sound one."""
+    if type(identifier) is str:
+        reference: Entity = prefix + identifier  # type: ignore[assignment]  # `Entity(..)` would be a call.
+        row = rows.get(reference)
+        if row is not None:
+            return reference, row
+        if identifies(identifier):
+            return reference, UNKNOWN_ROW
+    raise RequestError("not an identifier", name)
+
+
 def _filled(stored: Row, width: int, readers: list[Reader], request: Request) -> Row:
     row = list(stored[:width])
     for reader in readers:
@@ -240,9 +252,9 @@ def _filled(stored: Row, width: int, readers: list[Reader], request: Request) ->
     return tuple(row)
 
 
-def _made(width: int, readers: list[Reader], request: Request) -> tuple[object, ...]:
+def _made(unread: Row, readers: list[Reader], request: Request) -> Row:
     """A row of the context or the action: what the rules do not read is not looked at, and stays unknown."""
-    row: list[object] = [UNKNOWN] * width
+    row = list(unread)
     for reader in readers:
         row[reader.attribute.slot] = reader(request)
     return tuple(row)
