@@ -1,6 +1,6 @@
 """Stories: a policy directory each, and what it must answer. No code of ours but the path that a service takes.
 
-`tests/cases/decisions/<story>/{policy.ward, data/, cases.json}`. A case holds an AuthZEN `request`, what other places say
+`tests/cases/decisions/<story>/{policy.ward, data/, cases.json}`. A case holds an AuthZEN `request`, what others say
 (`token`, `certificate`, `route`), `now`, what the enforcement point `can` do, and the whole answer that is due.
 """
 

@@ -13,6 +13,7 @@ from pdp.analyze.agreement import differences, second_opinion
 from pdp.analyze.flips import Flip, flips
 from pdp.analyze.question import Asked, asked, undeclared
 from pdp.analyze.reference import Outcome, outcome, rules_for
+from pdp.analyze.tree import Truth
 from pdp.analyze.why import Why, recorded, why
 from pdp.decide.combine import decision as combined
 from pdp.decide.engine import Engine
@@ -34,6 +35,7 @@ class RuleWhy:
     owner: str
     where: str
     says: str  # "permits", "denies", "masks", "nothing"
+    truth: Truth  # of the condition
     errors: tuple[RuleError, ...]
     condition: Why | None
     release: Why | None
@@ -49,6 +51,7 @@ class Explanation:
     """`undeclared`: why no rule was asked at all. `disagreement`: a fault of ours, empty but for a bug."""
 
     asked: str  # who asks for what, when
+    now: int
     decision: Decision
     rules: tuple[RuleWhy, ...] = ()
     flips: tuple[Flip, ...] = ()
@@ -63,7 +66,7 @@ def explain(engine: Engine, request: Request, now: int, capabilities: Capabiliti
     answer = engine.decide_uncached(request, now, capabilities)
     question = asked(engine, request, now)
     if question is None:
-        return Explanation(_asked(request, now), answer, undeclared=undeclared(schema, request))
+        return Explanation(_asked(request, now), now, answer, undeclared=undeclared(schema, request))
     outcomes = [
         outcome(rule, question.frame, schema) for rule in rules_for(policies, question.action, question.resource_type)
     ]
@@ -74,6 +77,7 @@ def explain(engine: Engine, request: Request, now: int, capabilities: Capabiliti
     views = [_rule(each, question.frame, schema, answer) for each in outcomes]
     return Explanation(
         _asked(request, now),
+        now,
         answer,
         tuple(sorted(views, key=_interest)),
         flips(outcomes, question.frame, schema, decided),
@@ -115,6 +119,7 @@ def _rule(each: Outcome, frame: Frame, schema: Schema, answer: Decision) -> Rule
         rule.owner,
         rule.header.where,
         _says(each),
+        each.truth,
         tuple(recorded(rule.id, error) for error in each.errors),
         why(rule.condition, frame, schema, rule.id),
         why(rule.release.condition if rule.release else None, frame, schema, rule.id),

@@ -27,12 +27,12 @@ def plain(_colour: str, text: str) -> str:
 # Text -----------------------------------------------------------------------------------------------------------------
 
 
-def decision_text(decision: Decision, paint: Paint = plain) -> str:
+def decision_text(decision: Decision, now: int, paint: Paint = plain) -> str:
     """The answer: first line the effect and the reason, then what it rests on and what comes with it."""
-    return "\n".join(_decision(decision, paint))
+    return "\n".join(_decision(decision, now, paint))
 
 
-def _decision(decision: Decision, paint: Paint) -> Iterator[str]:
+def _decision(decision: Decision, now: int, paint: Paint) -> Iterator[str]:
     colour = "green" if decision.effect is Effect.ALLOW else "red"
     yield f"{paint(colour, decision.effect.value)}  {decision.reason}"
     if decision.rules:
@@ -51,7 +51,7 @@ def _decision(decision: Decision, paint: Paint) -> Iterator[str]:
             yield f"  told         {refusal.rule}: {'; '.join(told)}"
     for error in decision.errors:
         yield f"  {paint('yellow', 'error')}        {error.rule}: {_error(error)}"
-    if decision.valid_until != FOREVER:
+    if now < decision.valid_until < FOREVER:  # Where no later instant is known, nothing is promised.
         yield f"  valid until  {words.instant(decision.valid_until)}"
 
 
@@ -78,7 +78,7 @@ def explanation_text(explanation: Explanation, paint: Paint = plain, most_rules:
 
 def _explanation(explanation: Explanation, paint: Paint, most_rules: int) -> Iterator[str]:
     yield paint("dim", explanation.asked)
-    yield from _decision(explanation.decision, paint)
+    yield from _decision(explanation.decision, explanation.now, paint)
     if explanation.undeclared:
         yield f"  {explanation.undeclared}"
     for difference in explanation.disagreement:
@@ -103,8 +103,10 @@ def _explanation(explanation: Explanation, paint: Paint, most_rules: int) -> Ite
 
 
 def _rule(rule: RuleWhy, paint: Paint) -> Iterator[str]:
-    says = "cannot be evaluated" if rule.says == "nothing" and rule.errors else rule.says
-    head = f"{rule.effect} {paint('bold', rule.id)}: {paint(_SAYS.get(says, 'yellow'), says)}"
+    says = rule.says
+    if rule.truth is Truth.ERROR or (says == "nothing" and rule.errors):
+        says = "cannot be evaluated" + ("" if says == "nothing" else f", and so it {says}")
+    head = f"{rule.effect} {paint('bold', rule.id)}: {paint(_SAYS.get(rule.says, 'yellow'), says)}"
     yield f"{head}  {paint('dim', rule.where)}"
     if rule.sentence or rule.citations:
         cited = f" [{', '.join(rule.citations)}]" if rule.citations else ""
@@ -113,7 +115,7 @@ def _rule(rule: RuleWhy, paint: Paint) -> Iterator[str]:
         yield "  always"
     else:
         yield from _why(rule.condition, paint, 0)
-    if rule.release is not None:
+    if rule.release is not None and rule.says == "permits":
         yield "  releases only some fields when"
         yield from _why(rule.release, paint, 1)
     if rule.released is not None:
@@ -251,6 +253,7 @@ def _rule_json(rule: RuleWhy) -> dict[str, Any]:
         "id": rule.id,
         "effect": rule.effect,
         "says": rule.says,
+        "truth": rule.truth.value,
         "determining": rule.determining,
         "sentence": rule.sentence,
         "citations": list(rule.citations),

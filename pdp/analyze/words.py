@@ -8,7 +8,6 @@ from typing import Final, assert_never
 from pdp.language import core
 from pdp.language.operators import TABLE
 from pdp.language.schema import Schema
-from pdp.language.semantics import in_element_order
 from pdp.language.types import (
     BOOL,
     DATE,
@@ -129,9 +128,9 @@ def value(each: object, type_: Type, schema: Schema) -> str:
         case (CodeType(), str()):
             return schema.codes.names.get(Code(each), each)
         case (SetType(element), frozenset()):
-            return "{" + _members(in_element_order(each), element, schema) + "}"
+            return "{" + ", ".join(_cut(sorted(value(one, element, schema) for one in each))) + "}"
         case (ListType(element), tuple()):
-            return "[" + _members(list(each), element, schema) + "]"
+            return "[" + ", ".join(_cut([value(one, element, schema) for one in each])) + "]"
         case (RecordType(fields), tuple()):
             shown = (f"{field.name}: {value(one, field.type, schema)}" for field, one in zip(fields, each, strict=True))
             return "{ " + ", ".join(shown) + " }"
@@ -144,11 +143,9 @@ def reference(entity: Entity) -> str:
     return f"{entity_type(entity)} {quoted(entity_id(entity))}"
 
 
-def _members(members: list[object], element: Type, schema: Schema) -> str:
-    shown = [value(each, element, schema) for each in members[:SHOWN_MEMBERS]]
-    if len(members) > SHOWN_MEMBERS:
-        shown.append(f"and {len(members) - SHOWN_MEMBERS} more")
-    return ", ".join(shown)
+def _cut(members: list[str]) -> list[str]:
+    more = len(members) - SHOWN_MEMBERS
+    return members if more <= 0 else [*members[:SHOWN_MEMBERS], f"and {more} more"]
 
 
 def _primitive(each: object, type_: Type) -> str:

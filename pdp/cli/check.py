@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import gc
 from typing import TYPE_CHECKING, Any
 
+from pdp.bundle import collector
 from pdp.cli.failure import FINDINGS, FINE, UNCHECKED
-from pdp.cli.loading import Loaded, checked, entities, tally
+from pdp.cli.loading import Loaded, checked, entities, for_people, tally
 from pdp.cli.terminal import count, emit_json, paint
 from pdp.diagnostics.diagnostic import Diagnostic, PolicyError, Severity
 
@@ -27,14 +27,14 @@ def add(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    gc.disable()
     loaded: Loaded | None = None
     counts: dict[str, int] = {}
     try:
-        loaded = checked(args.path)
-        diagnostics = loaded.warnings
-        counts = _counts(loaded, len(entities(loaded)))
-        _tables(loaded)
+        with collector.paused():
+            loaded = checked(args.path)
+            diagnostics = loaded.warnings
+            counts = _counts(loaded, len(entities(loaded)))
+            _tables(loaded)
     except PolicyError as error:
         diagnostics = (*(loaded.warnings if loaded is not None else ()), *error.diagnostics)
     _print(args, diagnostics, counts)
@@ -72,7 +72,7 @@ def _print(args: argparse.Namespace, diagnostics: tuple[Diagnostic, ...], counts
         emit_json(render.as_sarif(diagnostics))
     else:
         if diagnostics:
-            print(render.text(diagnostics))
+            print(for_people(diagnostics))
         print(_summary(args.path, diagnostics, counts))
 
 

@@ -44,7 +44,7 @@ def _print(decision: Decision, question: Asking, output: str) -> None:
     if output == "json":
         emit_json({**decision_json(decision), "discarded": list(question.discarded)})
         return
-    print(decision_text(decision, paint()))
+    print(decision_text(decision, question.now, paint()))
     print_discarded(question)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from pdp.bundle import collector
 from pdp.cli.failure import UNCHECKED, Failure
 from pdp.cli.reading import policy_files, source
 from pdp.cli.terminal import count
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pdp.decide.engine import Engine
     from pdp.language.core import PolicySet
     from pdp.model.entities import Entities
+
+
+MOST_FINDINGS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +79,30 @@ def engine(loaded: Loaded) -> Engine:
 
 @contextmanager
 def diagnosed() -> Iterator[None]:
-    """Inside, a policy set that does not check ends the command with its findings on stderr. No garbage is collected:
-    nearly all that is built lives until the command ends."""
-    gc.disable()
+    """Inside, a policy set that does not check ends the command with its findings on stderr."""
     try:
-        yield
+        with collector.paused():
+            yield
     except PolicyError as error:
         raise unchecked(error.diagnostics) from error
 
 
 def unchecked(diagnostics: tuple[Diagnostic, ...]) -> Failure:
     """Print the findings for people; the failure that ends the command counts them."""
+    sys.stdout.flush()
+    print(for_people(diagnostics), file=sys.stderr)
+    return Failure(f"the policy set does not check: {tally(diagnostics)}", code=UNCHECKED)
+
+
+def for_people(diagnostics: tuple[Diagnostic, ...]) -> str:
+    """The findings with their lines, errors first where there are too many to show."""
     from pdp.diagnostics.render import text
 
-    sys.stdout.flush()
-    print(text(diagnostics), file=sys.stderr, end="")
-    return Failure(f"the policy set does not check: {tally(diagnostics)}", code=UNCHECKED)
+    if len(diagnostics) <= MOST_FINDINGS:
+        return text(diagnostics)
+    by_weight = sorted(diagnostics, key=lambda each: (each.severity is not Severity.ERROR, each.order))
+    more = len(diagnostics) - MOST_FINDINGS
+    return f"{text(by_weight[:MOST_FINDINGS])}\nand {more:,} more (pdp check --output json has them all)\n"
 
 
 def tally(diagnostics: tuple[Diagnostic, ...]) -> str:

@@ -108,8 +108,8 @@ def _print(ran: list[Ran], report: Report, args: argparse.Namespace, colour: Pai
     for result in failed:
         print("\n".join(_failure(result, colour)))
         print()
-    verdict = colour("red", f"{count(len(failed), 'test')} failed") if failed else colour("green", "all tests pass")
-    print(f"{verdict}: {count(len(ran), 'test')} run")
+    tests = count(len(ran), "test")
+    print(colour("red", f"{len(failed)} of {tests} failed") if failed else colour("green", f"{tests} passed"))
     print("\n".join(_coverage(report, args, colour)))
 
 

@@ -31,7 +31,11 @@ def test_help_lists_every_command_and_the_exit_codes(pdp: Pdp) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     said = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pdp", "--help"], cwd=HERE, capture_output=True, text=True, check=True
+        [sys.executable, "-X", "importtime", "-m", "pdp", "--help"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines()}
     heavy = {"lark", "re2", "orjson", "flask", "gunicorn", "requests", "cachetools", "pdp.language", "pdp.decide"}
