@@ -184,7 +184,7 @@ class _Builder:
         where = written.place or DATA
         if where not in _ALLOWED[owner]:
             self._wrong_place(written, owner)
-        if where == "route" and not (type in (TEXT, RECOVERY) or isinstance(type, EntityType)):
+        elif where == "route" and not (type in (TEXT, RECOVERY) or isinstance(type, EntityType)):
             message = f"a route gives Text or an entity, never {type}"
             self.findings.error("wrong-place", written.type.span, message, "take it from its owner instead")
         if written.provisioned_by and (owner != "context" or not isinstance(type, CodeType)) and type is not RECOVERY:
