@@ -19,6 +19,7 @@ ROWS: dict[str, Callable[[rows.Effort], Iterator[Line]]] = {
     "cached": rows.cached,
     "scenarios": rows.scenarios,
     "hospital": rows.departments,
+    "starter": http_rows.starter,
     "load": rows.loading,
     "entities": rows.entities,
     "http": http_rows.throughput,
