@@ -141,14 +141,15 @@ def atoms(type: Type) -> tuple[Value, ...]:
             return _ATOMS[type]
 
 
-def value(draw: Draw, type: Type) -> Value:
+def value(draw: Draw, type: Type, whole: bool = False) -> Value:
+    """`whole`: no record lacks a field."""
     match type:
         case SetType(element):
-            return frozenset(value(draw, element) for _ in range(draw(below(4))))
+            return frozenset(value(draw, element, whole) for _ in range(draw(below(4))))
         case ListType(element):
-            return tuple(value(draw, element) for _ in range(draw(below(4))))
+            return tuple(value(draw, element, whole) for _ in range(draw(below(4))))
         case RecordType(members):
-            return tuple(state(draw, each.type, each.optional, may_be_unknown=False) for each in members)
+            return tuple(state(draw, each.type, each.optional and not whole, may_be_unknown=False) for each in members)
         case _:
             choices = atoms(type)
             return choices[draw(below(len(choices)))]
@@ -214,7 +215,17 @@ def frames(draw: Draw, pair: tuple[str, str]) -> Frame:
 
 # Terms ----------------------------------------------------------------------------------------------------------------
 
-SOURCE: Final = Source("generated.ward", ("." * 79 + "\n") * 500)
+
+class Generated(Source):
+    """A text with room for all spans, that hypothesis prints as its name alone."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self.name)
+
+
+SOURCE: Final = Generated("generated.ward", ("." * 79 + "\n") * 500)
 CLINICIAN: Final = type_of("Clinician")
 RECORD: Final = type_of("Record")
 PERIOD_TYPE: Final = type_of(PERIOD)
@@ -428,7 +439,8 @@ class Terms:
         return self.pick(makers)(type, depth, scope)
 
     def literal(self, type: Type) -> Expr:
-        return Literal(value(self.draw, type), type, self.span())
+        """No literal of Ward lacks a field of a record."""
+        return Literal(value(self.draw, type, whole=True), type, self.span())
 
     def reachable(self, type: Type, scope: Scope) -> list[tuple[str, Type, _Path]]:
         return [(name, root, path) for name, root in scope.variables.items() for path in paths(root, type)]

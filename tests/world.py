@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from pdp.diagnostics.source import NOWHERE
 from pdp.language import wire
@@ -232,7 +232,18 @@ CONTEXT: Final = attributes(
     verified="Bool from certificate",
     level="Int from caller",
 )
-SCHEMA: Final = Schema(
+
+
+class World(Schema):
+    """That hypothesis prints as its name alone."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("SCHEMA")
+
+
+SCHEMA: Final = World(
     entities={each.name: each for each in _ENTITIES},
     kinds={"Document": frozenset({"Record", "Note"})},
     actions=_actions(),
