@@ -152,6 +152,10 @@ class Settings:
     shed_after_milliseconds: Annotated[int, _number(10, 60_000)] = 1_000
     # The pause between two scans of the policy directory. A change is taken when two of them agree.
     scan_milliseconds: Annotated[int, _number(50, 60_000)] = 500
+    # How long a change that was written in place has to rest before it is taken, so that a copy that pauses is not
+    # taken for whole; five times as long where a forbid or a mask that is active would go. What is swapped in whole
+    # (by a symlink) waits only while its files are younger than this. HUP takes what is there at once.
+    settle_milliseconds: Annotated[int, _number(0, 600_000)] = 2_000
     # DANGEROUS, for demonstrations: the header that names the subject of a proxied request, believed without proof. Off
     # by default, refused unless `http_listen` is loopback. Whoever can set the header is whoever it says.
     trust_unverified_subject_header: Annotated[str, _header] = ""

@@ -24,17 +24,21 @@ if TYPE_CHECKING:
 STATUS: Final = "builder"
 EXIT_DOES_NOT_CHECK: Final = 3
 KEPT_ARTEFACTS: Final = 3
+LOSS_FACTOR: Final = 5  # how much longer a change has to rest that drops a forbid or a mask: it may be half of a copy
 BEING_BUILT: Final = "a change is being built"
 
 
 class Builder:
     """One policy directory, one runtime directory. `step` is one look; all waiting is outside."""
 
-    def __init__(self, directory: Path, runtime: Runtime) -> None:
+    def __init__(self, directory: Path, runtime: Runtime, settle_seconds: float = 0.0) -> None:
         self._directory = directory
         self._runtime = runtime
-        self._watcher = Watcher(directory)
+        self._settle_seconds = settle_seconds
+        self._watcher = Watcher(directory, settle_seconds)
         self._active: Content | None = None
+        # The forbids and masks that are active, also those of a builder that died before us.
+        self._restrictions = frozenset(runtime.read(POINTER).get("restrictions", ()))
         self._sequence = int(runtime.read(POINTER).get("sequence", 0))
         self._stale_since: float | None = runtime.read(STATUS).get("stale_since")  # Of a builder that died before us.
         self._problem = ""
@@ -42,13 +46,11 @@ class Builder:
 
     def step(self, now: float, force: bool = False) -> bool:
         """Look once, and build when a change is there to be taken. True when something new was published."""
-        if force:
-            self._watcher.tried(None)
         published = False
         try:
-            seen = self._watcher.look()
+            seen = self._watcher.look(now, force or not self._sequence)
             if seen is not None:
-                published = self._take(seen, now)
+                published = self._take(seen, now, force)
             elif self._active is not None and self._watcher.steady == self._active:
                 self._fresh()  # What was there for a while is gone, and what is active is back.
         except Unreadable as error:
@@ -56,7 +58,7 @@ class Builder:
         self._runtime.write(STATUS, self._status(now))
         return published
 
-    def _take(self, seen: Scan, now: float) -> bool:
+    def _take(self, seen: Scan, now: float, force: bool) -> bool:
         if self._stale_since is None:
             self._stale_since, self._problem = now, BEING_BUILT
         self._runtime.write(STATUS, self._status(now))  # Should building end this process, this is what is left of it.
@@ -69,6 +71,14 @@ class Builder:
             return False
         if not self._watcher.still(seen):
             return False  # It moved while it was read: what was read is thrown away, and the next looks take it.
+        restrictions = frozenset(rule.id for rule in built.policies.rules if rule.effect in ("forbid", "mask"))
+        lost = sorted(self._restrictions - restrictions)
+        rested = seen.youngest + LOSS_FACTOR * self._settle_seconds
+        if lost and now < rested and not force:
+            self._watcher.hold(seen, rested)
+            self._failed(f"a change drops {', '.join(lost[:5])}: it is taken when it has rested, or on HUP", "", now)
+            return False
+        self._restrictions = restrictions
         self._publish(built, now)
         self._watcher.tried(seen)
         self._active = seen.content
@@ -97,6 +107,7 @@ class Builder:
             "source_digest": built.source_digest,
             "rules": len(built.policies.rules),
             "entities": len(built.entities),
+            "restrictions": sorted(self._restrictions),
             "built_at": now,
         }
         self._runtime.write(POINTER, pointer)
@@ -137,19 +148,18 @@ def rendered(error: PolicyError | OSError) -> str:
 
 def main(settings: Settings, runtime: Runtime) -> int:
     """Build once, then watch for ever. Returns only when the first policy set cannot be used."""
-    builder = Builder(settings.policies, runtime)
+    builder = Builder(settings.policies, runtime, settings.settle_milliseconds / 1000)
     wanted = []
     signal.signal(signal.SIGHUP, lambda *_: wanted.append(1))
     has_one = bool(runtime.read(POINTER))
-    builder.step(time.time())
-    pause = 0.02  # The first two scans follow each other at once.
+    while not has_one:
+        has_one = builder.step(time.time())
+        if builder.failed and not has_one:
+            return EXIT_DOES_NOT_CHECK
+        time.sleep(0.01)
+    os.nice(5)  # From now on decisions come first.
     while True:
-        time.sleep(pause)  # A signal ends the sleep's wait only after its handler, so HUP is seen within one pause.
+        time.sleep(settings.scan_milliseconds / 1000)
         force = bool(wanted)
         wanted.clear()
-        has_one = builder.step(time.time(), force) or has_one
-        if not has_one and builder.failed:
-            return EXIT_DOES_NOT_CHECK
-        if has_one and pause < 0.05:
-            os.nice(5)  # From now on decisions come first.
-            pause = settings.scan_milliseconds / 1000
+        builder.step(time.time(), force)

@@ -102,6 +102,7 @@ class Server:
             "PDP_MANAGEMENT_LISTEN": f"127.0.0.1:{self.management}",
             "PDP_AUDIT_DIR": str(self.audit),
             "PDP_SCAN_MILLISECONDS": "50",
+            "PDP_SETTLE_MILLISECONDS": "100",
             "PYTHONPATH": str(ROOT),
         } | settings
         self.directory = directory

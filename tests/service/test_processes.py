@@ -17,6 +17,7 @@ from tests.service.server import FORBID, POLICY, Server, alive, descendants, ser
 
 pytestmark = pytest.mark.service
 
+MORE = 'module little.more\nuse little\npermit erase on Record as all-erase "x" cites "y"\n'
 SETTINGS = """
 [pep.portal]
 door = "authzen"
@@ -55,9 +56,7 @@ def test_it_decides_records_and_drains(tmp_path: Path, policies: Path) -> None:
 def test_a_change_is_taken_without_a_restart(server: Server, policies: Path) -> None:
     assert not server.decide("nina", "erase", "r1")
     before = server.ready()["program"]["digest"]
-    (policies / "c.ward").write_text(
-        'module little.more\nuse little\npermit erase on Record as all-erase "x" cites "y"\n'
-    )
+    (policies / "c.ward").write_text(MORE)
     until(lambda: server.decide("nina", "erase", "r1"), "the new rule decides")
     until(lambda: server.ready()["program"]["digest"] != before, "the new digest is shown")
 
@@ -116,6 +115,26 @@ def test_a_half_copied_directory_never_activates_permits_without_their_forbids(
     assert not server.decide("nina", "read", "sealed")
     opened = [each for each in server.records() if each["effect"] == "allow" and each["resource"]["id"] == "sealed"]
     assert opened == []
+
+
+def test_a_copy_that_stands_still_without_its_forbids_is_not_taken_for_whole(tmp_path: Path, policies: Path) -> None:
+    with serving(tmp_path, policies, PDP_SETTLE_MILLISECONDS="60000") as server:
+        (policies / "b-forbids.ward").unlink()
+        (policies / "c.ward").write_text(MORE)
+        for _ in range(30):
+            assert not server.decide("nina", "read", "sealed")
+            assert not server.decide("nina", "erase", "r1")
+        assert server.process is not None
+        server.process.send_signal(signal.SIGHUP)  # The operator says that it is whole.
+        until(lambda: server.decide("nina", "erase", "r1"), "HUP takes what is there")
+
+
+def test_a_change_that_drops_a_forbid_rests_longer_and_says_so(server: Server, policies: Path) -> None:
+    (policies / "b-forbids.ward").unlink()
+    state = until(lambda: "drops" in (found := server.ready()).get("stale_reason", "") and found, "it waits, visibly")
+    assert "sealed-records" in state["stale_reason"]
+    until(lambda: server.decide("nina", "read", "sealed"), "it was meant")
+    until(lambda: not server.ready()["stale"], "it is fresh")
 
 
 def new_set(policies: Path) -> dict[str, str]:
