@@ -162,9 +162,9 @@ def _primitive(each: object, type_: Type) -> str:
     if type_ == DECIMAL:
         return _decimal(each)
     if type_ == INSTANT:
-        return instant(each)
+        return f'instant("{instant(each)}")'
     if type_ == DATE:
-        return _date(each)
+        return f'date("{_date(each)}")'
     if type_ == DURATION:
         return _duration(each)
     return repr(each)

@@ -123,9 +123,10 @@ def test_a_huge_file_is_not_read(pdp: Pdp, tmp_path: Path) -> None:
     assert "error[file-too-large]" in ran.out
 
 
-@pytest.mark.parametrize(
-    "content", [bytes(range(256)), b"\x7fELF\0\0\0", b"entity User\xff\n", "entity A".encode("utf-16")]
-)
+BINARY = (bytes(range(256)), b"\x7fELF\0\0\0", b"entity User\xff\n", "entity A".encode("utf-16"))
+
+
+@pytest.mark.parametrize("content", BINARY)
 def test_a_binary_file(pdp: Pdp, tmp_path: Path, content: bytes) -> None:
     for path in (write(tmp_path, binary=content), tmp_path / "binary.ward"):
         ran = pdp("check", path)

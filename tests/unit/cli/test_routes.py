@@ -18,7 +18,7 @@ def test_the_list(pdp: Pdp) -> None:
     ran = pdp("routes", "clinic")
     assert ran.code == 0
     assert [line.rpartition("  ")[0] for line in ran.out.splitlines()] == [
-        'GET "/patients/{patient}" does search on Patient patient query "ssn"',
+        'GET "/patients/{patient}" does search on Patient patient query "ssn"?',
         'GET "/patients/{patient}/records/{record}" does read on Record record with patient = Patient patient',
         'GET "/records/{record}" does read on Record record',
         'PUT "/records/{record}" does read, update on Record record',
