@@ -38,7 +38,7 @@ def test_catching_everything_happens_in_serve_alone() -> None:
     assert [path for path in catching if not path.startswith("pdp/serve/")] == []
 
 
-WORLD = {"time", "os", "socket", "subprocess", "logging", "random", "secrets", "threading", "asyncio", "urllib", "shutil"}
+WORLD = {"time", "os", "socket", "subprocess", "logging", "random", "secrets", "threading", "asyncio", "shutil"}
 PURE = ("model", "diagnostics", "language", "compile", "decide", "doors", "analyze")
 ALLOWED = {
     ("decide/cache.py", "threading"),  # One lock, for writers of the cache.
