@@ -10,7 +10,27 @@ from pdp.diagnostics.suggest import closest
 from pdp.language.automaton import Failure
 from pdp.language.lex import END, STRAY, end_of, text_of
 
-DECLARATION_WORDS = ("module", "layer", "use", "vocabulary", "entity", "kind", "action", "context", "fields", "obligation", "define", "route", "permit", "forbid", "mask", "emergency", "fixture", "test", "invariant")
+DECLARATION_WORDS = (
+    "module",
+    "layer",
+    "use",
+    "vocabulary",
+    "entity",
+    "kind",
+    "action",
+    "context",
+    "fields",
+    "obligation",
+    "define",
+    "route",
+    "permit",
+    "forbid",
+    "mask",
+    "emergency",
+    "fixture",
+    "test",
+    "invariant",
+)
 
 Guess = Callable[[Failure, Span], "Diagnostic | None"]
 
@@ -129,7 +149,9 @@ def _misplaced_not(failure: Failure, place: Span) -> Diagnostic | None:
         return _unexpected(place, "write `not x is T`")
     if failure.expects("IN"):
         return _unexpected(place, "`not` stands before the whole comparison: write `not x in y`")
-    return _unexpected(place, "`not` binds looser than comparisons: set parentheses around it")
+    if failure.expects("INT"):
+        return _unexpected(place, "`not` binds looser than comparisons: set parentheses around it")
+    return None
 
 
 def _square_type(failure: Failure, place: Span) -> Diagnostic | None:
