@@ -51,6 +51,7 @@ def test_every_test_of_the_policy_set_passes_and_every_rule_is_seen_both_ways(na
     report = recorder.report()
     half = [each.id for each in report.rules if not (each.satisfied and (each.unsatisfied or each.constant))]
     assert not half
+    assert report.percent == 100
 
 
 def cases(name: str) -> list[Case]:
