@@ -14,7 +14,7 @@ from pdp.language.types import INSTANT, RECOVERY, Type
 
 
 def check(expressions: Expressions) -> None:
-    """Fill `expressions.defines`."""
+    """Fill `references.defines`."""
     declared = {each.name.text: each for each in expressions.names.of_sort("define")}
     bodies = {name: each.node.body for name, each in declared.items() if isinstance(each.node, ast.DefineDecl)}
     graph = {name: sorted(_names(body) & bodies.keys()) for name, body in bodies.items()}
@@ -24,7 +24,7 @@ def check(expressions: Expressions) -> None:
         span = declared[cycle[0]].name.span
         expressions.findings.error("recursive-define", span, f"`{cycle[0]}` calls itself", circle)
     for name in order:
-        expressions.defines[name] = _define(expressions, declared[name])
+        expressions.references.defines[name] = _define(expressions, declared[name])
 
 
 def _define(expressions: Expressions, declared: Declared) -> Define:
@@ -40,7 +40,7 @@ def _define(expressions: Expressions, declared: Declared) -> Define:
     parameters: list[tuple[str, Type]] = []
     for each in node.parameters:
         if each.name.text not in (name for name, _ in parameters):
-            expressions.unhidden(each.name, outer)
+            expressions.references.unhidden(each.name, outer)
         parameters.append((each.name.text, expressions.world.types.of(each.type, home)))
     for name, type in parameters:
         variables[name] = Binding(f"${name}", type)

@@ -12,31 +12,29 @@ from typing import Any
 
 from pdp.diagnostics.source import Span
 from pdp.language import ast, core, wire
+from pdp.language.applied import Applied
 from pdp.language.declarations import World
-from pdp.language.expand import MAX_DEPTH, MAX_NODES, literal_collection, measure, substitute
-from pdp.language.findings import a, near, place
+from pdp.language.expand import MAX_DEPTH, MAX_NODES, literal_collection, measure
 from pdp.language.leaves import Checked, Leaves
-from pdp.language.literals import problem
 from pdp.language.members import Member, Members, lost
 from pdp.language.mismatch import Mismatch, joined
-from pdp.language.names import FUNCTIONS, PLACES, VOCABULARIES, Declared
+from pdp.language.names import FUNCTIONS, VOCABULARIES
 from pdp.language.narrowing import (
     NEVER,
     NOTHING,
     both,
     either,
-    moved,
     narrowed,
     path_of,
     present,
     without,
 )
-from pdp.language.operators import CONSTANTS, Operator, resolve
-from pdp.language.scope import Binding, Define, Scope
+from pdp.language.operators import CONSTANTS
+from pdp.language.references import References
+from pdp.language.scope import Binding, Scope
 from pdp.language.types import (
     BOOL,
     RECOVERY,
-    CodeType,
     EntityType,
     ListType,
     SetType,
@@ -55,9 +53,9 @@ class Expressions:
         self.schema = world.schema
         self.members = Members(world)
         self.mismatch = Mismatch(world.findings, world.schema)
-        self.defines: dict[str, Define] = {}
+        self.references = References(world, self.mismatch)
+        self.applied = Applied(world, self.mismatch)
         self._depth = 0
-        self._resolved: dict[tuple[str, tuple[Type, ...]], tuple[Operator, Type] | None] = {}
         leaves = self.leaves = Leaves(world)
         self._handlers: dict[type[ast.Expr], Handler] = {
             ast.Boolean: leaves.boolean,
@@ -65,7 +63,7 @@ class Expressions:
             ast.Text: leaves.text,
             ast.DurationLiteral: leaves.duration,
             ast.EntityLiteral: leaves.entity,
-            ast.Reference: self._reference,
+            ast.Reference: self.references.reference,
             ast.Member: self._member,
             ast.Call: self._call,
             ast.Unary: self._unary,
@@ -135,71 +133,6 @@ class Expressions:
 
     # Names
 
-    def _reference(self, node: ast.Reference, scope: Scope, _expected: Type | None) -> Checked:
-        binding = scope.variables.get(node.name)
-        if binding is not None:
-            if binding.attributes is not None:
-                message = f"`{node.name}` is no value of its own"
-                hint = f"read an attribute of it: `{node.name}.{min(binding.attributes, default='name')}`"
-                self.findings.error("not-a-value", node.span, message, hint)
-                return lost(node.span), NOTHING, NOTHING
-            return self._narrow(core.Variable(binding.name, binding.type, node.span), scope), NOTHING, NOTHING
-        if node.name in PLACES:
-            self._not_here(node, scope)
-            return lost(node.span), NOTHING, NOTHING
-        found = self.names.table.get(node.name)
-        if found and found[0].sort == "define":
-            return self._constant(node, scope)
-        self._no_value(node, scope, found[0] if found else None)
-        return lost(node.span), NOTHING, NOTHING
-
-    def _narrow(self, found: core.Variable | core.Select, scope: Scope) -> core.Expr:
-        """Leave only the entity types that are possible here."""
-        known = scope.facts.types
-        if not known or not isinstance(found.type, EntityType):
-            return found
-        left = known.get(path_of(found) or ())
-        if left is None or found.type.names <= left:
-            return found
-        type = EntityType(found.type.names & left)
-        if isinstance(found, core.Variable):
-            return core.Variable(found.name, type, found.span)
-        return core.Select(found.target, found.name, found.slots, type, found.span)
-
-    def _not_here(self, node: ast.Reference, scope: Scope) -> None:
-        if scope.constant:
-            message = f"`define {scope.constant}` does not see `{node.name}`"
-            hint = "pass it as a parameter: `define name(who: Type) = ..`"
-            if node.name in ("context", "now"):
-                hint = "a `define` without parameters is a constant"
-        else:
-            message, hint = f"there is no `{node.name}` here", ""
-        self.findings.error("unknown-name", node.span, message, hint)
-
-    def _no_value(self, node: ast.Reference, scope: Scope, found: Declared | None) -> None:
-        if found is not None:
-            message = f"`{node.name}` is the name of {a(found.sort)}, not a value"
-            hint = {"vocabulary": f"write a code of it: `{node.name}.code`"}.get(found.sort, "")
-            if found.sort == "entity type":
-                hint = f'write an entity, `{node.name} "id"`, or test a type with `is {node.name}`'
-            self.findings.error("not-a-value", node.span, message, hint)
-            return
-        defined = [each.name.text for each in self.names.of_sort("define")]
-        hint = near(node.name, [*scope.variables, *defined]) or self._attribute_hint(node.name, scope)
-        self.findings.error("unknown-name", node.span, f"there is no `{node.name}` here", hint)
-
-    def _attribute_hint(self, name: str, scope: Scope) -> str:
-        """`role` alone, where `subject.role` was meant; `nurse`, where `Role.nurse` was."""
-        for variable, binding in scope.variables.items():
-            types = binding.type.names if isinstance(binding.type, EntityType) else ()
-            held = binding.attributes or {}
-            if name in held or any(name in self.schema.entities[each].attributes for each in types):
-                return f"did you mean `{variable}.{name}`?"
-        for vocabulary in self.schema.codes.vocabularies.values():
-            if name in vocabulary.symbols:
-                return f"did you mean `{vocabulary.name}.{name}`?"
-        return ""
-
     def _member(self, node: ast.Member, scope: Scope, _expected: Type | None) -> Checked:
         target = node.target
         if target.__class__ is ast.Reference:
@@ -221,7 +154,7 @@ class Expressions:
         found = core.Select(target, node.name.text, member.slots, member.type, node.span)
         if member.optional and not scope.facts.never:
             self.members.guarded(path_of(found), target, node.name, scope)
-        return self._narrow(found, scope) if scope.facts.types else found
+        return self.references.narrow(found, scope) if scope.facts.types else found
 
     # Operators
 
@@ -236,7 +169,7 @@ class Expressions:
         if isinstance(node.operand, ast.DurationLiteral):
             return self.leaves.length(node.operand, -1, node.span), NOTHING, NOTHING
         operand = self.checked(node.operand, scope)[0]
-        return self._operation("-", (operand,), node.span, node.span), NOTHING, NOTHING
+        return self.applied.operation("-", (operand,), node.span), NOTHING, NOTHING
 
     def _binary(self, node: ast.Binary, scope: Scope, _expected: Type | None) -> Checked:
         operator = node.operator
@@ -247,11 +180,11 @@ class Expressions:
         left, right = self._operands(operator, node.left, node.right, scope)
         if left.type is RECOVERY or right.type is RECOVERY:
             return lost(node.span), NOTHING, NOTHING
-        found = self._resolve(operator, (left.type, right.type))
+        found = self.applied.resolve(operator, (left.type, right.type))
         if found is None:
             self.mismatch.binary(node, left, right)
             return lost(node.span), NOTHING, NOTHING
-        return self._resolved_operation(found, (left, right), node.span), NOTHING, NOTHING
+        return self.applied.resolved(found, (left, right), node.span), NOTHING, NOTHING
 
     def _operands(self, operator: str, left: ast.Expr, right: ast.Expr, scope: Scope) -> tuple[core.Expr, core.Expr]:
         """Both, an empty literal after the other: the other says its type."""
@@ -263,74 +196,18 @@ class Expressions:
             return first, self.checked(right, scope, _collection_beside(operator, first.type, True))[0]
         return first, self.checked(right, scope)[0]
 
-    def _resolve(self, symbol: str, types: tuple[Type, ...]) -> tuple[Operator, Type] | None:
-        key = (symbol, types)
-        if key not in self._resolved:
-            self._resolved[key] = resolve(symbol, types)
-        return self._resolved[key]
-
-    def _operation(self, symbol: str, operands: tuple[core.Expr, ...], span: Span, blamed: Span) -> core.Expr:
-        types = tuple(each.type for each in operands)
-        if RECOVERY in types:
-            return lost(span)
-        found = self._resolve(symbol, types)
-        if found is None:
-            self.mismatch.takes(symbol, operands, blamed)
-            return lost(span)
-        return self._resolved_operation(found, operands, span)
-
-    def _resolved_operation(
-        self, found: tuple[Operator, Type], operands: tuple[core.Expr, ...], span: Span
-    ) -> core.Expr:
-        operator, result = found
-        if operator.literal and not self._literals(operator, operands):
-            return lost(span)
-        if operator.key.startswith("code_") and operator.symbol in "<=>=" and not self._has_order(operator, operands):
-            return lost(span)
-        return core.Operation(operator.key, operands, result, span)
-
-    def _literals(self, operator: Operator, operands: tuple[core.Expr, ...]) -> bool:
-        """Patterns, zones and clocks are written down, so that they are checked here and compiled once."""
-        sound = True
-        for position in sorted(operator.literal):
-            operand = operands[position]
-            if not isinstance(operand, core.Literal):
-                message = f"argument {position + 1} of `{operator.symbol}` must be a literal text"
-                self.findings.error("invalid-literal", operand.span, message, "write the text itself, in quotes")
-                sound = False
-            elif (wrong := problem(operator.key, position, str(operand.value))) is not None:
-                self.findings.error(wrong[0], operand.span, wrong[1], wrong[2])
-                sound = False
-        if sound and operator.key == "clock_between":
-            start, end = operands[1], operands[2]
-            if isinstance(start, core.Literal) and isinstance(end, core.Literal) and start.value == end.value:
-                hint = "equal ends would mean never, or always: leave the test out"
-                self.findings.error("invalid-literal", start.span.to(end.span), "both ends are the same", hint)
-                return False
-        return sound
-
-    def _has_order(self, operator: Operator, operands: tuple[core.Expr, ...]) -> bool:
-        type = operands[0].type
-        name = min(type.vocabularies) if isinstance(type, CodeType) else ""
-        vocabulary = self.schema.codes.vocabularies[name]
-        if not vocabulary.ordered:
-            hint = f"`vocabulary {name}` at {place(vocabulary.span)} is not declared `ordered`"
-            span = operands[0].span.to(operands[1].span)
-            self.findings.error("not-ordered", span, f"`{operator.symbol}` needs an order, and {name} has none", hint)
-        return vocabulary.ordered
-
     def _between(self, node: ast.Between, scope: Scope, _expected: Type | None) -> Checked:
         value = self.checked(node.value, scope)[0]
         operands = (value, self.checked(node.low, scope)[0], self.checked(node.high, scope)[0])
         types = tuple(each.type for each in operands)
         if RECOVERY in types:
             return lost(node.span), NOTHING, NOTHING
-        found = self._resolve("between", types)
+        found = self.applied.resolve("between", types)
         if found is None:
             wrong = operands[1] if types[1] != types[0] else operands[2]
             self.mismatch.order(operands[0], wrong)
             return lost(node.span), NOTHING, NOTHING
-        return self._resolved_operation(found, operands, node.span), NOTHING, NOTHING
+        return self.applied.resolved(found, operands, node.span), NOTHING, NOTHING
 
     # Logic
 
@@ -420,7 +297,7 @@ class Expressions:
         elif collection.type is not RECOVERY:
             message = f"expected a Set or List, found {collection.type}"
             self.findings.error("type-mismatch", node.collection.span, message, "only these have elements")
-        self.unhidden(node.variable, scope)
+        self.references.unhidden(node.variable, scope)
         name = scope.work.name(node.variable.text)
         inner = scope.with_variable(node.variable.text, Binding(name, element))
         body, true, false = self._bool(self.checked(node.body, inner), node.body)
@@ -431,14 +308,6 @@ class Expressions:
         if node.every:
             return found, NOTHING, without(false, name)
         return found, without(true, name), NOTHING
-
-    def unhidden(self, variable: ast.Name, scope: Scope) -> None:
-        """A variable must not hide another name that an expression can say."""
-        there = self.names.table.get(variable.text)
-        hides = there is not None and there[0].sort in ("define", *VOCABULARIES)
-        if variable.text in scope.variables or variable.text in PLACES or hides:
-            message = f"`{variable.text}` means something else here already"
-            self.findings.error("duplicate-name", variable.span, message, "choose another name for the variable")
 
     # Collections
 
@@ -485,7 +354,7 @@ class Expressions:
             return self._folded(node, CONSTANTS[name]), NOTHING, NOTHING
         define = None
         if name not in FUNCTIONS:
-            define = self._define(node, scope)
+            define = self.references.define(node, scope)
             if define is None:
                 return lost(node.span), NOTHING, NOTHING
         # Empty literals last: a define's parameter, or else the first argument, says their type.
@@ -496,8 +365,8 @@ class Expressions:
             found[position] = self.checked(node.arguments[position], scope, wanted)[0]
         arguments = [found[position] for position in range(len(order))]
         if define is None:
-            return self._operation(name, tuple(arguments), node.span, node.span), NOTHING, NOTHING
-        return self._expanded(define, node, arguments, scope)
+            return self.applied.operation(name, tuple(arguments), node.span), NOTHING, NOTHING
+        return self.references.expanded(define, node, arguments, scope)
 
     def _folded(self, node: ast.Call, type: Type) -> core.Expr:
         if len(node.arguments) != 1 or not isinstance(node.arguments[0], ast.Text):
@@ -509,57 +378,6 @@ class Expressions:
             return core.Literal(wire.typed(node.arguments[0].value, type, self.schema), type, node.span)
         except wire.IllTyped as error:
             return self.leaves.invalid(node.arguments[0].span, error.message, "")
-
-    def _constant(self, node: ast.Reference, scope: Scope) -> Checked:
-        name = ast.Name(node.name, node.span)
-        if self.names.find(name, scope.home, ("define",)) is None:
-            return lost(node.span), NOTHING, NOTHING
-        define = self.defines.get(node.name)
-        if define is None or define.body is None:
-            return lost(node.span), NOTHING, NOTHING
-        if define.parameters:
-            message = f"`{node.name}` takes {len(define.parameters)} arguments"
-            hint = f"write `{node.name}({', '.join(each for each, _ in define.parameters)})`"
-            self.findings.error("wrong-arguments", node.span, message, hint)
-            return lost(node.span), NOTHING, NOTHING
-        if isinstance(define.body, core.Literal):
-            return core.Literal(define.body.value, define.body.type, node.span), define.true, define.false
-        return substitute(define.body, {}, scope.work.name), define.true, define.false
-
-    def _define(self, node: ast.Call, scope: Scope) -> Define | None:
-        """The define that a call means, if it can be called so."""
-        name = node.name.text
-        if name not in self.names.table:
-            choices = [*FUNCTIONS, *(each.name.text for each in self.names.of_sort("define"))]
-            self.findings.error("unknown-name", node.name.span, f"there is no function `{name}`", near(name, choices))
-            return None
-        found = self.names.find(node.name, scope.home, ("define",))
-        define = self.defines.get(name) if found else None
-        if define is None or define.body is None:
-            return None
-        if not define.parameters:
-            hint = f"write `{name}`, without parentheses"
-            self.findings.error("wrong-arguments", node.span, f"`{name}` is a constant", hint)
-            return None
-        if len(define.parameters) != len(node.arguments):
-            message = f"`{name}` takes {len(define.parameters)} arguments, found {len(node.arguments)}"
-            shown = ", ".join(f"{each}: {type}" for each, type in define.parameters)
-            self.findings.error("wrong-arguments", node.span, message, f"`{name}({shown})`")
-            return None
-        return define
-
-    def _expanded(self, define: Define, node: ast.Call, arguments: list[core.Expr], scope: Scope) -> Checked:
-        given: dict[str, core.Expr] = {}
-        for (name, wanted), argument, written in zip(define.parameters, arguments, node.arguments, strict=True):
-            if not fits(argument.type, wanted):
-                self.mismatch.expected(wanted, argument, written.span)
-                argument = lost(written.span)
-            given[f"${name}"] = argument
-        if define.body is None or any(each.type is RECOVERY for each in given.values()):
-            return lost(node.span), NOTHING, NOTHING
-        found = substitute(define.body, given, scope.work.name)
-        paths = {name: path_of(each) for name, each in given.items()}
-        return found, moved(define.true, paths), moved(define.false, paths)
 
 
 def _is_empty(node: ast.Expr) -> bool:
