@@ -240,7 +240,7 @@ class _Builder:
         left = tuple(item for place, item in enumerate(variant.candidate.items) if place not in settled)
         number = -1
         if left:
-            body = left[0] if len(left) == 1 else And(left, left[0].span.to(left[-1].span))
+            body = left[0] if len(left) == 1 else And(left, variant.condition.span)
             number = self._expression(variant, body)
         elif not settled and is_literal(variant.condition, False):
             number = self._expression(variant, Literal(False, BOOL, variant.rule.header))

@@ -100,14 +100,16 @@ class Emitter:
         self._root_types = frozenset(roots.values())
         self._shared = shared
         self._variables: dict[str, str] = {}
+        self._file = ""
+        self._outside: Position = {}
 
     def function(self, name: str, span: Span, body: Expr) -> ast.FunctionDef:
-        at = self._position(span)
+        at = self._in(span)
         return ast.FunctionDef(name, _ARGUMENTS, [ast.Return(self.expr(body), **at)], [], None, None, **at)
 
     def probe(self, name: str, span: Span, tables: Iterable[tuple[str, Paths]]) -> ast.FunctionDef:
         """The function that looks into the tables of an index: each with the paths of its key, guarded or not."""
-        at = self._position(span)
+        at = self._in(span)
         found: list[ast.expr] = []
         for table, paths in tables:
             if not paths:
@@ -120,13 +122,23 @@ class Emitter:
         return ast.FunctionDef(name, _ARGUMENTS, [answer], [], None, None, **at)
 
     def key_function(self, name: str, span: Span, path: Expr, guarded: bool) -> ast.FunctionDef:
-        at = self._position(span)
+        at = self._in(span)
         return ast.FunctionDef(name, _ARGUMENTS, [ast.Return(self.key(path, guarded), **at)], [], None, None, **at)
 
     def key(self, path: Expr, guarded: bool) -> ast.expr:
         """The value of a path in an index: a guarded one may be absent."""
         value = self.expr(path)
-        return _call("$guarded", [value], self._position(path.span)) if guarded else value
+        return _call("$guarded", [value], self._at(path.span)) if guarded else value
+
+    def _in(self, span: Span) -> Position:
+        """Begin a function: its file is that of its span."""
+        self._file = span.source.name
+        self._outside = self._position(span)
+        return self._outside
+
+    def _at(self, span: Span) -> Position:
+        """A code object has one file; what stands in another (a `define`) is placed at the function's own span."""
+        return self._position(span) if span.source.name == self._file else self._outside
 
     def expr(self, expr: Expr) -> ast.expr:
         if self._shared and expr.__class__ in _SHAREABLE:
@@ -137,7 +149,7 @@ class Emitter:
 
     def _memo(self, expr: Expr, slot: int) -> ast.expr:
         """`m[7] if 7 in m else m.setdefault(7, ...)`"""
-        at = self._position(expr.span)
+        at = self._at(expr.span)
         memo, key = _name("m", at), _const(slot, at)
         setdefault = ast.Attribute(memo, "setdefault", _LOAD, **at)
         return ast.IfExp(
@@ -150,10 +162,10 @@ class Emitter:
     # One method for each node kind.
 
     def _literal(self, expr: Literal) -> ast.expr:
-        return _const(expr.value, self._position(expr.span))
+        return _const(expr.value, self._at(expr.span))
 
     def _variable(self, expr: Variable) -> ast.expr:
-        at = self._position(expr.span)
+        at = self._at(expr.span)
         if expr.name == "now":
             return _frame("now", at)
         if expr.name == "action":
@@ -161,10 +173,10 @@ class Emitter:
         return _name(_REFERENCES.get(expr.name) or self._variables[expr.name], at)
 
     def _select(self, expr: Select) -> ast.expr:
-        return self._state(expr.target, expr.slots, self._position(expr.span))
+        return self._state(expr.target, expr.slots, self._at(expr.span))
 
     def _has(self, expr: Has) -> ast.expr:
-        at = self._position(expr.span)
+        at = self._at(expr.span)
         return _call("$has", [self._state(expr.target, expr.slots, at)], at)
 
     def _state(self, target: Expr, slots: tuple[tuple[str, int], ...], at: Position) -> ast.expr:
@@ -179,7 +191,7 @@ class Emitter:
 
     def _row(self, target: Expr) -> ast.expr:
         """The row of an entity: `row` where it may be the subject or the resource, whose rows hold more."""
-        at = self._position(target.span)
+        at = self._at(target.span)
         if isinstance(target, Variable) and target.name in _ROWS:
             return _name(_ROWS[target.name], at)
         assert isinstance(target.type, EntityType)
@@ -189,7 +201,7 @@ class Emitter:
 
     def _is(self, expr: Is) -> ast.expr:
         """`x[:8] == "Record::"`: touches `x`, as every operand must be."""
-        at = self._position(expr.span)
+        at = self._at(expr.span)
         target = self.expr(expr.target)
         if len(expr.names) != 1:
             return _call("$is_one_of", [target, _const(expr.names, at)], at)
@@ -198,7 +210,7 @@ class Emitter:
         return _compare(ast.Subscript(target, size, _LOAD, **at), ast.Eq(), _const(f"{name}::", at), at)
 
     def _and(self, expr: And) -> ast.expr:
-        at = self._position(expr.span)
+        at = self._at(expr.span)
         items = [
             self._presence(item) if isinstance(item, Has) and _touches(following, item) else self.expr(item)
             for item, following in zip(expr.items, (*expr.items[1:], None), strict=True)
@@ -207,21 +219,21 @@ class Emitter:
 
     def _presence(self, expr: Has) -> ast.expr:
         """`has` where what follows raises for unknown all the same: one comparison instead of a call."""
-        at = self._position(expr.span)
+        at = self._at(expr.span)
         return _compare(self._state(expr.target, expr.slots, at), ast.IsNot(), _name("$ABSENT", at), at)
 
     def _or(self, expr: Or) -> ast.expr:
-        return ast.BoolOp(ast.Or(), [self.expr(item) for item in expr.items], **self._position(expr.span))
+        return ast.BoolOp(ast.Or(), [self.expr(item) for item in expr.items], **self._at(expr.span))
 
     def _not(self, expr: Not) -> ast.expr:
-        return ast.UnaryOp(ast.Not(), self.expr(expr.operand), **self._position(expr.span))
+        return ast.UnaryOp(ast.Not(), self.expr(expr.operand), **self._at(expr.span))
 
     def _if(self, expr: If) -> ast.expr:
         condition, then, otherwise = self.expr(expr.condition), self.expr(expr.then), self.expr(expr.otherwise)
-        return ast.IfExp(condition, then, otherwise, **self._position(expr.span))
+        return ast.IfExp(condition, then, otherwise, **self._at(expr.span))
 
     def _quantifier(self, expr: Quantifier) -> ast.expr:
-        at = self._position(expr.span)
+        at = self._at(expr.span)
         collection = self.expr(expr.collection)
         name = self._variables[expr.variable] = f"x{len(self._variables)}"
         loop = ast.comprehension(ast.Name(name, ast.Store(), **at), collection, [], 0)
@@ -229,7 +241,7 @@ class Emitter:
         return _call("$all" if expr.every else "$any", [body], at)
 
     def _collect(self, expr: Collect) -> ast.expr:
-        at = self._position(expr.span)
+        at = self._at(expr.span)
         found = literal(expr)
         if found is not None:
             return _const(found, at)
@@ -239,7 +251,7 @@ class Emitter:
         return _call("$as_list", items, at)
 
     def _operation(self, expr: Operation) -> ast.expr:
-        at = self._position(expr.span)
+        at = self._at(expr.span)
         special = _OPERATIONS.get(expr.operator)
         if special is not None:
             return special(self, expr, at)
