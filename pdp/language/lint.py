@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from pdp.diagnostics.source import Span
 from pdp.language import core
@@ -10,6 +11,10 @@ from pdp.language.declarations import World
 from pdp.language.expand import walk
 from pdp.language.schema import Attribute
 from pdp.language.types import EntityType
+from pdp.model.value import Code
+
+MAX_BESIDE: Final = 50
+"""How many permits that release all are looked at for each pair: a hint must not cost the square of the rules."""
 
 
 class Lint:
@@ -17,6 +22,7 @@ class Lint:
         self.world = world
         self.schema = world.schema
         self.findings = world.findings
+        self._pins: dict[str, dict[core.Expr | str, frozenset[object]]] = {}
         self.every = every  # ids of the rules that have an `all`
 
     def check(self, rules: Sequence[core.Rule], *, notes: bool) -> None:
@@ -114,19 +120,60 @@ class Lint:
 
     def _releases(self, rules: Sequence[core.Rule]) -> None:
         """A permit that releases all on the same pair makes `release only` say nothing there (SEMANTICS 18)."""
-        whole: dict[tuple[str, str], core.Rule] = {}
+        whole: dict[tuple[str, str], list[core.Rule]] = {}
         for rule in rules:
             if rule.effect == "permit" and rule.release is None:
                 for pair in rule.pairs:
-                    whole.setdefault(pair, rule)
+                    if len(beside := whole.setdefault(pair, [])) < MAX_BESIDE:
+                        beside.append(rule)
         for rule in rules:
             if rule.effect != "permit" or rule.release is None:
                 continue
-            shared = min((pair for pair in rule.pairs if pair in whole), default=None)
-            if shared is not None:
-                message = f"`{whole[shared].id}` releases all fields on {shared[0]} of {shared[1]}, and releases add up"
+            found = self._wider(rule, whole)
+            if found is not None:
+                (action, type), other = found
+                message = f"`{other.id}` releases all fields on {action} of {type}, and releases add up"
                 hint = "where both apply, `release only` limits nothing; a `mask` would"
                 self.findings.warning("release-overlap", rule.release.span, message, hint)
+
+    def _wider(
+        self, rule: core.Rule, whole: dict[tuple[str, str], list[core.Rule]]
+    ) -> tuple[tuple[str, str], core.Rule] | None:
+        """A permit that releases all and may apply together with this one."""
+        pins = self._pins_of(rule)
+        for pair in sorted(rule.pairs):
+            for other in whole.get(pair, ()):
+                others = self._pins_of(other)
+                if all(pins[each] & others[each] for each in pins.keys() & others.keys()):
+                    return pair, other
+        return None
+
+    def _pins_of(self, rule: core.Rule) -> dict[core.Expr | str, frozenset[object]]:
+        if rule.id not in self._pins:
+            self._pins[rule.id] = self._pinned(rule.condition)
+        return self._pins[rule.id]
+
+    def _pinned(self, condition: core.Expr) -> dict[core.Expr | str, frozenset[object]]:
+        """What the condition, an `and`, holds things to: the values they may have. A type is held by variable name."""
+        closures = self.schema.codes.closures
+        pins: dict[core.Expr | str, frozenset[object]] = {}
+        for item in condition.items if isinstance(condition, core.And) else (condition,):
+            match item:
+                case core.Is(core.Variable(name), names):
+                    key: core.Expr | str = name
+                    values: frozenset[object] = names
+                case core.Operation("equal", (core.Select() as key, core.Literal(value))):
+                    values = frozenset({value})
+                case core.Operation("in_code", (core.Select() as key, core.Literal(value))):
+                    values = frozenset(closures[Code(str(value))])
+                case core.Operation("in_collection", (core.Select() as key, core.Literal(frozenset() as values))):
+                    pass
+                case core.Operation("code_in_collection", (core.Select() as key, core.Literal(frozenset() as codes))):
+                    values = frozenset().union(*(closures[Code(str(code))] for code in codes))
+                case _:
+                    continue
+            pins[key] = pins[key] & values if key in pins else values
+        return pins
 
     def _unused(self) -> None:
         for each in self.world.names.of_sort("define", "fixture", "fields"):

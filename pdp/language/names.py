@@ -48,7 +48,12 @@ class Declared:
 TYPES: Final = ("entity type", "kind")
 VOCABULARIES: Final = ("vocabulary", "union of vocabularies")
 ACTIONS: Final = ("action", "action group")
-_CODES: Final = {TYPES: "unknown-type", (*TYPES, *VOCABULARIES): "unknown-type", ACTIONS: "unknown-action", ("action",): "unknown-action"}
+_CODES: Final = {
+    TYPES: "unknown-type",
+    (*TYPES, *VOCABULARIES): "unknown-type",
+    ACTIONS: "unknown-action",
+    ("action",): "unknown-action",
+}
 TYPE_NAMES: Final = (*TYPES, *VOCABULARIES)
 
 
@@ -61,6 +66,7 @@ class Names:
         self.homes = _homes(modules, findings)
         self.declarations: list[tuple[Home, ast.Declaration]] = []
         self.used: set[str] = set()
+        self._doubled: set[tuple[str, str]] = set()  # names declared twice, and where the second time
         self._found: dict[tuple[str, Home, tuple[str, ...]], Declared] = {}
         for module, home in zip(modules, self.homes, strict=True):
             for declaration in module.declarations:
@@ -79,6 +85,7 @@ class Names:
             message = f"`{name}` is declared already, as {_with_article(there[0].sort)}"
             hint = f"the other declaration is at {place(there[0].name.span)}"
             self.findings.error("duplicate-name", new.name.span, message, hint)
+            self._doubled.add((name, new.home.module))
             return
         there.append(new)
 
@@ -111,6 +118,8 @@ class Names:
 
     def _may_use(self, name: ast.Name, home: Home, group: list[Declared]) -> Declared | None:
         seen = [each for each in group if not each.home.module or each.home.module in home.visible]
+        if not seen and any((name.text, module) in self._doubled for module in ("", *home.visible)):
+            return group[0]  # The author means the second one, and has been told of both.
         if not seen:
             module = group[0].home.module
             hint = f"write `use {module}` at the top of the file"
