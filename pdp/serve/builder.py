@@ -157,7 +157,7 @@ def main(settings: Settings, runtime: Runtime) -> int:
         if builder.failed and not has_one:
             return EXIT_DOES_NOT_CHECK
         time.sleep(0.01)
-    os.nice(5)  # From now on decisions come first.
+    os.nice(10)  # From now on decisions come first.
     while True:
         time.sleep(settings.scan_milliseconds / 1000)
         force = bool(wanted)

@@ -67,7 +67,8 @@ class Supervisor:
         self._children = (
             Child("builder", lambda: builder.main(settings, runtime)),
             Child("decisions", lambda: _decisions(settings, runtime, decisions)),
-            Child("management", lambda: _management(settings, runtime, management, make)),
+            # Started a little later, so that the first decision does not wait for pages that nobody has asked for.
+            Child("management", lambda: _management(settings, runtime, management, make), due=time.monotonic() + 0.5),
         )
 
     def run(self) -> int:
@@ -159,6 +160,7 @@ class Supervisor:
         children = {
             each.name: {"alive": each.alive, "pid": each.pid, "restarts": each.restarts, "last_exit": each.last_exit}
             for each in self._children
+            if each.started
         }
         self._runtime.write(CHILDREN, children)
 

@@ -113,7 +113,7 @@ def break_the_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_records: object) -> None:
         raise EvidenceError("no space left")
 
-    monkeypatch.setattr(world.app._log, "append_all", fail)
+    monkeypatch.setattr(world.app._desk._log, "append_all", fail)
 
 
 def test_a_permit_is_recorded_before_it_leaves(world: World) -> None:

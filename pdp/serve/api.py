@@ -1,0 +1,99 @@
+"""The AuthZEN door, between its reading and its answering."""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import Any
+
+from pdp.audit.log import Record
+from pdp.config import Profile
+from pdp.doors import authzen
+from pdp.model.decision import Reason
+from pdp.model.request import Request, RequestError
+from pdp.serve import http
+from pdp.serve.desk import AUTHZEN, UNKNOWN_PEP, Desk, Exchange
+from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Headers, Receive, Scope
+from pdp.serve.pep import Peps, api_secret
+
+
+class Api:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._settings = desk.settings
+        self._peps = Peps(desk.settings.profiles, AUTHZEN)
+
+    async def evaluation(self, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
+        return await self._asked(scope, receive, exchange, batch=False)
+
+    async def evaluations(self, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
+        return await self._asked(scope, receive, exchange, batch=True)
+
+    async def _asked(self, scope: Scope, receive: Receive, exchange: Exchange, batch: bool) -> Answer:
+        desk, settings = self._desk, self._settings
+        headers: Headers = scope["headers"]
+        profile = self._peps.of(api_secret(headers))
+        if profile is None:
+            return desk.refuse(exchange, Reason.UNAUTHENTICATED, UNKNOWN_PEP)
+        exchange.pep = profile.name
+        if scope["method"] != "POST":
+            return 405, [TEXT, NO_STORE, (b"allow", b"POST")], b"POST only\n"
+        given = dict(headers)
+        try:
+            body = await http.body(given, receive, settings.max_body_bytes)
+            exchange.now = time_ns() // 1000  # Not before all of it is there: a slow body buys no older time.
+            kind = given.get(b"content-type")
+            if not batch:
+                return self._one(authzen.read_evaluation(kind, body, settings.max_depth), profile, exchange)
+            asked = authzen.read_evaluations(kind, body, settings.max_evaluations, settings.max_depth)
+        except RequestError as error:
+            return self._unreadable(error, exchange)
+        except http.BadBody as error:
+            return desk.refuse(exchange, Reason.BAD_REQUEST, error.kind, error.status)
+        first = asked.items[0]
+        if asked.single and isinstance(first, Request):
+            return self._one(first, profile, exchange)
+        return self._batch(asked, profile, exchange)
+
+    def _one(self, request: Request, profile: Profile, exchange: Exchange) -> Answer:
+        desk, decision_id = self._desk, exchange.decision_id
+        snapshot = desk.worker.snapshot
+        if snapshot is None:
+            return desk.refuse(exchange, Reason.FAULT, "no-program")
+        record = desk.decided(snapshot, request, profile, exchange, decision_id)
+        if not desk.recorded([record]):
+            return desk.unrecorded(exchange)
+        decision = record.decision
+        kept = authzen.permit_cache_control(decision, exchange.now, self._settings.max_permit_age_seconds)
+        headers = [JSON, (b"cache-control", kept), (b"x-pdp-decision", decision_id.encode())]
+        return 200, headers, authzen.answer(decision, decision_id)
+
+    def _batch(self, batch: authzen.Batch, profile: Profile, exchange: Exchange) -> Answer:
+        """One snapshot and one `now` for the whole batch; the records of all of it in one write, then the answer."""
+        desk = self._desk
+        snapshot = desk.worker.snapshot
+        if snapshot is None:
+            return desk.refuse(exchange, Reason.FAULT, "no-program")
+        answers: list[dict[str, Any]] = []
+        records: list[Record] = []
+        for index, item in enumerate(batch.items):
+            identifier = f"{exchange.decision_id}.{index}"
+            if isinstance(item, RequestError):
+                record = desk.refusal(exchange, identifier, Reason.BAD_REQUEST, item.field)
+                answers.append(authzen.refused_item(item, identifier))
+            else:
+                record = desk.decided(snapshot, item, profile, exchange, identifier)
+                answers.append(authzen.answered(record.decision, identifier))
+            records.append(record)
+            if batch.semantic.settled_by(record.decision.effect):
+                break
+        if not desk.recorded(records):
+            return desk.unrecorded(exchange)
+        headers = [JSON, NO_STORE, (b"x-pdp-decision", exchange.decision_id.encode())]
+        return 200, headers, authzen.answers(answers)
+
+    def _unreadable(self, error: RequestError, exchange: Exchange) -> Answer:
+        desk, decision_id = self._desk, exchange.decision_id
+        if not desk.recorded([desk.refusal(exchange, decision_id, Reason.BAD_REQUEST, error.field or "body")]):
+            return desk.unrecorded(exchange)
+        headers = [JSON, NO_STORE, (b"x-pdp-decision", decision_id.encode())]
+        return 400, headers, authzen.problem(400, error.message, decision_id, error.field)

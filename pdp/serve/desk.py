@@ -1,0 +1,109 @@
+"""Deciding, recording, refusing: what every door does between reading and answering.
+
+A record is on its way to the disk before any answer leaves; where it cannot be written, nothing is permitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pdp.audit.log import EvidenceError, Log, Record
+from pdp.config import Profile, Settings
+from pdp.doors import authzen, envoy
+from pdp.doors.admission import admitted
+from pdp.model.decision import Decision, Effect, Reason
+from pdp.model.request import Request
+from pdp.serve.http import BEARER, JSON, NO_STORE, Answer
+from pdp.serve.snapshot import Snapshot
+from pdp.serve.worker import Worker
+
+AUTHZEN: Final = "authzen"
+EXT_AUTHZ: Final = "ext_authz"
+NOBODY: Final = "-"
+UNKNOWN_PEP: Final = "unknown-pep"
+
+PROBLEMS: Final = {
+    Reason.UNAUTHENTICATED: (401, "the enforcement point is not known"),
+    Reason.OVERLOADED: (429, "overloaded"),
+    Reason.BAD_REQUEST: (400, "the body cannot be read"),
+    Reason.AUDIT_UNAVAILABLE: (500, "audit_unavailable"),
+}
+"""What the API doors answer where there is no decision; anything else is (500, "fault")."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way. `now` is read once, when all of the request is there (SEMANTICS 8 and 26)."""
+
+    door: str
+    decision_id: str
+    now: int  # microseconds since the epoch
+    pep: str = NOBODY
+
+
+class Desk:
+    """One worker's."""
+
+    def __init__(self, settings: Settings, log: Log, worker: Worker) -> None:
+        self.settings = settings
+        self.worker = worker
+        self.metrics = worker.metrics
+        self._log = log
+
+    def decided(
+        self, snapshot: Snapshot, request: Request, profile: Profile, exchange: Exchange, decision_id: str
+    ) -> Record:
+        """Judge what the enforcement point may assert, then ask the engine. The record still has to be written."""
+        believed, discarded = admitted(request, snapshot.schema, profile.may_assert, profile.context)
+        decision = snapshot.engine.decide(believed, exchange.now, profile.capabilities)
+        return Record(
+            exchange.now,
+            decision_id,
+            exchange.door,
+            profile.name,
+            decision,
+            request,
+            discarded,
+            program_digest=snapshot.digest,
+            data_revision=snapshot.revision,
+        )
+
+    def refusal(self, exchange: Exchange, decision_id: str, reason: Reason, detail: str) -> Record:
+        """The record of what was refused before any rule."""
+        decision = Decision(Effect.DENY, reason)
+        return Record(exchange.now, decision_id, exchange.door, exchange.pep, decision, detail=detail)
+
+    def recorded(self, records: list[Record]) -> bool:
+        """Are they on their way to the disk? If not, nothing may be permitted."""
+        try:
+            self._log.append_all(records)
+        except EvidenceError as error:
+            self.metrics.audit_failures += 1
+            self.worker.audit_failed(error)
+            return False
+        self.worker.audit_works()
+        for each in records:
+            self.metrics.count(each.door, each.decision)
+        return True
+
+    def refuse(self, exchange: Exchange, reason: Reason, detail: str, status: int = 0) -> Answer:
+        """Refuse before evaluation, recorded where a record can be written. Never anything but a refusal."""
+        record = self.refusal(exchange, exchange.decision_id, reason, detail)
+        if reason is Reason.AUDIT_UNAVAILABLE or not self.recorded([record]):
+            self.metrics.count(exchange.door, record.decision)
+        if exchange.door == EXT_AUTHZ:
+            # An unknown proxy is no business of the client's: 403, since 401 would send the client to log in.
+            return envoy.denied(Reason.FAULT if detail == UNKNOWN_PEP else reason, exchange.decision_id)
+        usual, message = PROBLEMS.get(reason, (500, "fault"))
+        status = status or usual
+        headers = [JSON, NO_STORE, (b"x-pdp-decision", exchange.decision_id.encode())]
+        return (
+            status,
+            [*headers, BEARER] if status == 401 else headers,
+            authzen.problem(status, message, exchange.decision_id),
+        )
+
+    def unrecorded(self, exchange: Exchange) -> Answer:
+        """What is answered instead of a decision whose record could not be written."""
+        return self.refuse(exchange, Reason.AUDIT_UNAVAILABLE, "")

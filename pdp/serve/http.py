@@ -1,0 +1,66 @@
+"""What ASGI hands in and takes back, in the few forms that our doors use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+Answer = tuple[int, Headers, bytes]
+
+JSON: Final = (b"content-type", b"application/json")
+TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+NO_STORE: Final = (b"cache-control", b"no-store")
+BEARER: Final = (b"www-authenticate", b'Bearer realm="chaperone"')
+BODY_SECONDS: Final = 10
+
+
+class Disconnected(Exception):
+    """The caller left before its request was whole: there is nobody to answer, and nothing was decided."""
+
+
+class BadBody(Exception):
+    """The body is longer, or slower, than we wait for. `kind` is a stable word, `status` the answer's."""
+
+    def __init__(self, kind: str, status: int) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.status = status
+
+
+async def body(given: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    """The whole body. A length that is announced is judged before anything is read. Raises BadBody, Disconnected."""
+    announced = given.get(b"content-length", b"0")
+    if len(announced) > 12 or (announced.isdigit() and int(announced) > limit):
+        raise BadBody("too-long", 413)
+    message = await receive()
+    if message["type"] != "http.request":
+        raise Disconnected
+    first: bytes = message["body"]
+    if not message.get("more_body"):
+        if len(first) > limit:
+            raise BadBody("too-long", 413)
+        return first
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _rest(first, receive, limit)
+    except TimeoutError:
+        raise BadBody("too-slow", 408) from None
+
+
+async def _rest(first: bytes, receive: Receive, limit: int) -> bytes:
+    chunks, size, more = [first], len(first), True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Disconnected
+        chunks.append(message["body"])
+        size += len(chunks[-1])
+        if size > limit:
+            raise BadBody("too-long", 413)
+        more = message.get("more_body", False)
+    return b"".join(chunks)
