@@ -7,6 +7,7 @@ program's digest and the data's revision are in every key by construction.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -67,7 +68,7 @@ class Engine:
         return self._fill(request, now, capabilities)
 
     def decide_uncached(self, request: Request, now: int, capabilities: Capabilities = NO_CAPABILITIES) -> Decision:
-        """The same answer, without the cache."""
+        """The same answer, without the cache. `valid_until` speaks of time alone, also where something is unknown."""
         prepared = self._prepared(request)
         if prepared is None:
             return self._undeclared
@@ -102,16 +103,18 @@ class Engine:
             answer, frame = self._evaluated(prepared, request, now)
         except RequestError:
             return self._bad_request
-        result = answer.result
-        if now < result.valid_until and not result.errors and prepared.plan.function.all_known(frame):
-            try:
-                key = prepared.key(request)
-            except Uncacheable:
-                pass
-            else:
-                entry = Entry(answer, now, evictions, prepared.plan, frame.subject, frame.resource)
-                self._cache.put(key, entry)
-        return self._finished(answer, capabilities, request.searched_fields)
+        decision = self._finished(answer, capabilities, request.searched_fields)
+        if not now < answer.result.valid_until:
+            return decision
+        if not prepared.plan.function.all_known(frame):
+            # What is unknown now may be known at any moment, so nobody else may keep this answer either.
+            return replace(decision, valid_until=now)
+        try:
+            key = prepared.key(request)
+        except Uncacheable:
+            return decision
+        self._cache.put(key, Entry(answer, now, evictions, prepared.plan, frame.subject, frame.resource))
+        return decision
 
     def _prepared(self, request: Request) -> _Prepared | None:
         """The plan for a kind of request, made when first asked for; only declared kinds have one."""
