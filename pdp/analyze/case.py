@@ -34,7 +34,6 @@ class Case:
     question: Question
     now: int
     expected: Expected
-    problem: str = ""  # why it cannot run; found when it was read
 
 
 def from_policy(test: core.Test, schema: Schema) -> Case:

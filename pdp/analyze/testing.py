@@ -15,10 +15,10 @@ from pdp.analyze.coverage import Recorder
 from pdp.analyze.explain import Explanation, explain
 from pdp.analyze.question import asked
 from pdp.analyze.reference import outcome, rules_for
-from pdp.analyze.world import BadWorld, world
+from pdp.analyze.world import BadWorld, World, world
 from pdp.decide.engine import Engine
 from pdp.language.schema import Schema
-from pdp.model.decision import Capabilities, Decision
+from pdp.model.decision import Capabilities, Decision, PdpFault
 from pdp.model.request import Request
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ class Result:
     problem: str = ""  # it could not run
     disagreement: tuple[str, ...] = ()
     explanation: Explanation | None = None
+    fault: str = ""  # the engine could not decide: a fault of ours
 
     @property
     def passed(self) -> bool:
-        return not self.failures and not self.problem and not self.disagreement
+        return not (self.failures or self.problem or self.disagreement or self.fault)
 
 
 def everything(schema: Schema) -> Capabilities:
@@ -56,14 +57,18 @@ def run(program: Program, cases: Iterable[Case], recorder: Recorder) -> Iterator
 
 
 def _one(program: Program, case: Case, recorder: Recorder) -> Result:
-    schema = program.schema
-    if case.problem:
-        return Result(case, None, problem=case.problem)
     try:
-        built = world(case.givens, case.question, schema)
+        built = world(case.givens, case.question, program.schema)
     except BadWorld as error:
         return Result(case, None, problem=str(error))
-    capabilities = everything(schema)
+    try:
+        return _decided(program, case, built, recorder)
+    except PdpFault as fault:
+        return Result(case, None, fault=str(fault))
+
+
+def _decided(program: Program, case: Case, built: World, recorder: Recorder) -> Result:
+    capabilities = everything(program.schema)
     engine = Engine(program, built.entities)
     compiled = engine.decide_uncached(built.request, case.now, capabilities)
     disagreement = _disagreement(engine, built.request, case.now, capabilities, compiled, recorder)

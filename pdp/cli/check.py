@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pdp.bundle import collector
 from pdp.cli.failure import FINDINGS, FINE, UNCHECKED
 from pdp.cli.loading import Loaded, checked, entities, for_people, tally
+from pdp.cli.tables import cases
 from pdp.cli.terminal import count, emit_json, paint
 from pdp.diagnostics.diagnostic import Diagnostic, PolicyError, Severity
 
@@ -34,21 +35,15 @@ def run(args: argparse.Namespace) -> int:
             loaded = checked(args.path)
             diagnostics = loaded.warnings
             counts = _counts(loaded, len(entities(loaded)))
-            _tables(loaded)
     except PolicyError as error:
         diagnostics = (*(loaded.warnings if loaded is not None else ()), *error.diagnostics)
     _print(args, diagnostics, counts)
+    if loaded is not None:
+        cases(loaded.directory, loaded.policies.schema)  # A table that cannot be read ends the command.
     if any(each.severity is Severity.ERROR for each in diagnostics):
         return UNCHECKED
     warned = any(each.severity is Severity.WARNING for each in diagnostics)
     return FINDINGS if args.strict and warned else FINE
-
-
-def _tables(loaded: Loaded) -> None:
-    """A test table that cannot be read is said here too. Raises Failure."""
-    from pdp.cli.tables import cases
-
-    cases(loaded.directory, loaded.policies.schema)
 
 
 def _counts(loaded: Loaded, data: int) -> dict[str, int]:

@@ -35,7 +35,7 @@ def _totals(ran: list[Ran]) -> dict[str, str]:
 
 
 def _is_error(ran: Ran) -> bool:
-    return bool(ran.result.problem or ran.result.disagreement)
+    return bool(ran.result.problem or ran.result.disagreement or ran.result.fault)
 
 
 def _case(suite: Element, ran: Ran) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdp.cli.failure import FINDINGS, FINE, Failure
 from pdp.cli.loading import Loaded, checked, diagnosed
-from pdp.cli.terminal import Paint, count, emit_json, paint
+from pdp.cli.terminal import Paint, count, emit_json, paint, printable
 
 if TYPE_CHECKING:
     from pdp.analyze.case import Case
@@ -116,8 +116,9 @@ def _print(ran: list[Ran], report: Report, args: argparse.Namespace, colour: Pai
 def _failure(result: Result, colour: Paint) -> Iterator[str]:
     from pdp.analyze.report import explanation_text
 
-    yield f"{colour('red', 'FAILED')} {colour('bold', result.case.title)}  {colour('dim', result.case.where)}"
-    yield from (f"  {each}" for each in reasons(result))
+    title, where = printable(result.case.title), printable(result.case.where)
+    yield f"{colour('red', 'FAILED')} {colour('bold', title)}  {colour('dim', where)}"
+    yield from (f"  {printable(each)}" for each in reasons(result))
     if result.explanation is not None:
         text = explanation_text(result.explanation, colour, most_rules=3)
         yield from (f"    {line}".rstrip() for line in text.splitlines())
@@ -127,6 +128,8 @@ def reasons(result: Result) -> Iterator[str]:
     """Why a test failed, one line each. A fault of ours comes first and says so."""
     for difference in result.disagreement:
         yield f"FAULT: the compiled rules and the interpreter disagree: {difference}"
+    if result.fault:
+        yield f"FAULT: the engine could not decide: {result.fault}"
     if result.problem:
         yield f"cannot run: {result.problem}"
     yield from result.failures

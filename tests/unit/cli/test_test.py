@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,13 @@ import pytest
 
 from pdp.analyze import testing
 from pdp.analyze.agreement import differences
+from pdp.analyze.table import cases
+from pdp.cli.loading import checked
+from pdp.decide.engine import Engine
+from pdp.language.schema import Schema
+from pdp.language.vocabulary import codes
+from pdp.model.decision import Decision, Effect, PdpFault, Reason, RuleError
+from pdp.model.request import Request
 
 from .conftest import Pdp, golden
 
@@ -119,14 +127,9 @@ def test_junit_of_a_test_that_cannot_run_is_an_error(pdp: Pdp, clinic: Path) -> 
 
 def test_a_compiler_that_disagrees_fails_every_test_it_touches(pdp: Pdp, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attack: a fault in the compiled path that opens. The expectation alone might have been written from it."""
-    from dataclasses import replace
-
-    from pdp.decide.engine import Engine
-    from pdp.model.decision import Effect, Reason
-
     honest = Engine.decide_uncached
 
-    def opens(self: Engine, *arguments: object) -> object:
+    def opens(self: Engine, *arguments: object) -> Decision:
         decision = honest(self, *arguments)  # type: ignore[arg-type]
         return replace(decision, effect=Effect.ALLOW, reason=Reason.PERMITTED)
 
@@ -140,21 +143,43 @@ def test_a_compiler_that_disagrees_fails_every_test_it_touches(pdp: Pdp, monkeyp
 
 
 def test_a_cache_that_changes_an_answer_fails_the_test(pdp: Pdp, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    from pdp.decide.engine import Engine
-
     honest = Engine.decide
     monkeypatch.setattr(Engine, "decide", lambda self, *given: replace(honest(self, *given), rules=("stale",)))
     ran = pdp("test", "clinic", "--filter", "trainee")
     assert (ran.code, "cached: rules" in ran.out) == (1, True)
 
 
+def test_a_fault_in_one_test_fails_that_test_and_not_the_run(pdp: Pdp, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Engine.decide_uncached
+
+    def faulty(self: Engine, request: Request, *rest: object) -> Decision:
+        if request.subject_id == "tom":
+            raise PdpFault("an evaluation did not settle")
+        return honest(self, request, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "decide_uncached", faulty)
+    ran = pdp("test", "clinic")
+    assert (ran.code, ran.out.count("FAILED ")) == (1, 2)
+    assert "FAULT: the engine could not decide: an evaluation did not settle" in ran.out
+
+
+def test_a_title_cannot_steer_a_terminal(pdp: Pdp, clinic: Path) -> None:
+    table = clinic / "tests" / "search.json"
+    table.write_text(table.read_text().replace("by name", "\\u001b[2J").replace('["search"]', '["\\u001b[31m"]'))
+    ran = pdp("test", clinic)
+    assert ran.code == 1
+    assert "\x1b" not in ran.out
+    assert "a clinician searches \\x1b[2J" in ran.out
+
+
+def test_the_table_of_the_page_is_one(pdp: Pdp) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+    (text,) = [each for each in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if '"cases"' in each]
+    read = cases(text, "page", checked(str(Path(__file__).parent / "clinic")).policies.schema)
+    assert [each.expected.effect for each in read] == ["allow", "deny"]
+
+
 def test_differences_compare_every_part_of_the_answer(pdp: Pdp) -> None:
-    from dataclasses import replace
-
-    from pdp.model.decision import Decision, Effect, Reason, RuleError
-
     one = Decision(Effect.DENY, Reason.NO_RULE)
     assert differences(one, one) == ()
     other = replace(one, errors=(RuleError("r", "overflow", "too large", "a:1:1"),), rules=("r",))
@@ -190,9 +215,6 @@ def test_a_table_that_cannot_be_read_is_one_message_with_its_place(
 
 
 def test_everything_can_be_carried_out_in_a_test() -> None:
-    from pdp.language.schema import Schema
-    from pdp.language.vocabulary import codes
-
     schema = Schema({}, {}, {}, {}, {}, {}, {"notify": None}, codes({}), {}, {})  # type: ignore[dict-item]
     assert testing.everything(schema).fields
     assert testing.everything(schema).obligations == {"notify"}
