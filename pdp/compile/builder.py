@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 from pdp.compile import digest, index, sharing
 from pdp.compile.concrete import Roots, Signature, Variants, concrete, expressions, is_literal
 from pdp.compile.emit import Constants, Emitter, Positions
-from pdp.compile.horizon import timed
 from pdp.compile.index import Candidate, Index
 from pdp.compile.reads import Reader, Reads
 from pdp.compile.zones import tzif
@@ -94,6 +93,7 @@ class _Variant:
     roots: Roots
     condition: Expr
     candidate: Candidate
+    timed: bool
     residuals: dict[frozenset[int], int] = field(default_factory=dict)  # conjuncts settled by the index -> code
     image: int | None = None
 
@@ -188,7 +188,7 @@ class _Builder:
         if variant is None:
             condition = concrete(rule.condition, roots)
             candidate = index.candidate(condition, self._schema, self._schema.actions[pair].attributes)
-            variant = self._variants[key] = _Variant(number, rule, roots, condition, candidate)
+            variant = self._variants[key] = _Variant(number, rule, roots, condition, candidate, signatures.timed)
         return variant
 
     # The third pass: code.
@@ -255,8 +255,9 @@ class _Builder:
     def _rule(self, variant: _Variant) -> int:
         if variant.image is None:
             rule = variant.rule
-            is_timed = any(timed(each) for each in expressions(rule))
-            image = RuleImage(variant.number, rule.id, rule.effect, is_timed, _refusal(rule), self._effects(variant))
+            image = RuleImage(
+                variant.number, rule.id, rule.effect, variant.timed, _refusal(rule), self._effects(variant)
+            )
             variant.image = len(self._image.rules)
             self._image.rules.append(image)
         return variant.image

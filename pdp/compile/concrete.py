@@ -154,30 +154,31 @@ def is_literal(expr: Expr, truth: bool) -> bool:
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The expressions directly inside, in source order."""
-    match expr:
-        case Select(target=target) | Has(target=target) | Is(target=target):
-            return (target,)
-        case And(items=items) | Or(items=items) | Collect(items=items):
-            return items
-        case Operation(arguments=arguments):
-            return arguments
-        case Not(operand=operand):
-            return (operand,)
-        case If(condition=condition, then=then, otherwise=otherwise):
-            return (condition, then, otherwise)
-        case Quantifier(collection=collection, body=body):
-            return (collection, body)
-        case _:
-            return ()
+    return _CHILDREN[expr.__class__](expr)
 
 
-def walk(expr: Expr) -> Iterator[Expr]:
+_CHILDREN: Final[dict[type, Callable[[Any], tuple[Expr, ...]]]] = {
+    Literal: lambda _: (),
+    Variable: lambda _: (),
+    Select: lambda expr: (expr.target,),
+    Has: lambda expr: (expr.target,),
+    Is: lambda expr: (expr.target,),
+    And: lambda expr: expr.items,
+    Or: lambda expr: expr.items,
+    Not: lambda expr: (expr.operand,),
+    If: lambda expr: (expr.condition, expr.then, expr.otherwise),
+    Quantifier: lambda expr: (expr.collection, expr.body),
+    Operation: lambda expr: expr.arguments,
+    Collect: lambda expr: expr.items,
+}
+
+
+def walk(expr: Expr) -> list[Expr]:
     """An expression and all inside it."""
-    todo = [expr]
-    while todo:
-        each = todo.pop()
-        yield each
-        todo.extend(reversed(children(each)))
+    found = [expr]
+    for each in found:
+        found.extend(_CHILDREN[each.__class__](each))
+    return found
 
 
 def expressions(rule: Rule) -> Iterator[Expr]:
@@ -202,27 +203,39 @@ class Variants:
     """Which pairs of types a rule is the same for, so that it is compiled once for all of them."""
 
     def __init__(self, rule: Rule) -> None:
-        self._questions = tuple(dict.fromkeys(q for expr in expressions(rule) for q in _questions(expr)))
+        nodes = [node for expr in expressions(rule) for node in walk(expr)]
+        self.timed = any(map(reads_clock, nodes))
+        self._questions = tuple(dict.fromkeys(question for node in nodes for question in _questions(node)))
 
     def signature(self, roots: Roots) -> Signature:
         """Equal for two settings of the roots exactly where the rule means the same code in both."""
         return tuple(_answer(question, roots) for question in self._questions)
 
 
-def _questions(expr: Expr) -> Iterator[_Question]:
-    for each in walk(expr):
-        match each:
-            case Is(Variable(name="subject" | "resource" as root), names):
-                yield root, names
-            case Select(target, _, slots) | Has(target, _, slots):
-                if isinstance(target, Variable) and target.name in ("subject", "resource"):
-                    yield target.name, slots
-                else:
-                    yield from _rows(target)
-            case Operation("in_entity", (target, _)):
+def timed(expr: Expr) -> bool:
+    """Does it read the clock?"""
+    return any(map(reads_clock, walk(expr)))
+
+
+def reads_clock(node: Expr) -> bool:
+    if node.__class__ is Variable:
+        return node.name == "now"
+    return node.__class__ is Operation and node.operator == "within"
+
+
+def _questions(node: Expr) -> Iterator[_Question]:
+    match node:
+        case Is(Variable(name="subject" | "resource" as root), names):
+            yield root, names
+        case Select(target, _, slots) | Has(target, _, slots):
+            if isinstance(target, Variable) and target.name in ("subject", "resource"):
+                yield target.name, slots
+            else:
                 yield from _rows(target)
-            case _:
-                pass
+        case Operation("in_entity", (target, _)):
+            yield from _rows(target)
+        case _:
+            pass
 
 
 def _rows(target: Expr) -> Iterator[_Question]:

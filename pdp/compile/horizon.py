@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from pdp.compile.concrete import children, expressions, walk
+from pdp.compile.concrete import children, expressions, timed
 from pdp.compile.emit import clock, literal
 from pdp.compile.zones import FIRST_DAY, LAST_DAY, Zone, tzif
 from pdp.language import semantics
@@ -65,15 +65,6 @@ def of_rules(rules: Iterable[Rule], frame: Frame, codes: Codes) -> int:
     except (_Inexact, EvaluationError):
         return frame.now
     return until
-
-
-def timed(expr: Expr) -> bool:
-    """Does it read the clock?"""
-    return any(
-        (isinstance(each, Variable) and each.name == "now")
-        or (isinstance(each, Operation) and each.operator == "within")
-        for each in walk(expr)
-    )
 
 
 class _Looker:
