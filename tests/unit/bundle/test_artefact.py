@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.bundle import artefact
+from pdp.bundle import artefact, files
 from pdp.bundle.build import Built, build
 from pdp.decide.engine import Engine
 from pdp.diagnostics.diagnostic import PolicyError
@@ -193,6 +193,17 @@ def test_every_bad_file_is_found_at_once(tmp_path: Path) -> None:
     found = codes(directory)
     assert {"not-utf8", "file-too-large", "unreadable-file", "link-leads-outside"} <= set(found)
     assert len(found) == 5
+
+
+def test_too_many_files_are_one_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = policy(tmp_path / "p")
+    (directory / "b.ward").write_text("")
+    monkeypatch.setattr(files, "MAX_FILES", 1)
+    assert codes(directory) == ["too-many-files"]
+    monkeypatch.setattr(files, "MAX_FILES", 10)
+    monkeypatch.setattr(files, "MAX_DEPTH", 2)
+    (directory / "1" / "2" / "3" / "4").mkdir(parents=True)
+    assert codes(directory) == ["too-many-files"]
 
 
 def test_hidden_files_are_left_alone(tmp_path: Path) -> None:

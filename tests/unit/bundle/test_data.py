@@ -193,6 +193,14 @@ def test_a_diamond_is_no_cycle(tmp_path: Path) -> None:
     assert row(entities, "Group::a")[0] == {"Group::b", "Group::c", "Group::d"}
 
 
+def test_too_many_ancestors_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "MAX_ANCESTRY", 50)
+    chain = [group(f"g{n}", *([f"g{n + 1}"] if n < 12 else [])) for n in range(13)]
+    assert {each.code for each in findings(tmp_path, a_json=chain)} == {"data-too-large"}
+    monkeypatch.setattr(data, "MAX_ANCESTRY", 78)
+    assert len(load(tmp_path / "2", a_json=chain)) == 13
+
+
 def test_a_long_chain_needs_no_recursion(tmp_path: Path) -> None:
     entities = load(tmp_path, a_json=[group(f"g{n}", *([f"g{n + 1}"] if n < 2_000 else [])) for n in range(2_001)])
     ancestors = row(entities, "Group::g0")[0]
