@@ -84,7 +84,7 @@ class Supervisor:
             code = self._reap(time.monotonic())
             if code:
                 break
-        self._end()
+        self._end(DRAIN_SECONDS if code == 0 else 0.0)
         return code
 
     def _handle_signals(self) -> None:
@@ -164,12 +164,12 @@ class Supervisor:
         }
         self._runtime.write(CHILDREN, children)
 
-    def _end(self) -> None:
+    def _end(self, drain_seconds: float) -> None:
         """Ask every child to end, give them time to drain, then insist."""
         for child in self._children:
             if child.alive:
                 os.kill(child.pid, signal.SIGTERM)
-        deadline = time.monotonic() + DRAIN_SECONDS
+        deadline = time.monotonic() + drain_seconds
         while any(each.alive for each in self._children) and time.monotonic() < deadline:
             self._wait(0.2)
             self._reap_quietly()
