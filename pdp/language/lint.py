@@ -176,9 +176,11 @@ class Lint:
         return pins
 
     def _unused(self) -> None:
+        """Names of a module that others `use`, or that stands in a lower layer, are offers and need no taker."""
+        offers = frozenset().union(*(home.visible - {home.module} for home in self.world.names.homes))
         for each in self.world.names.of_sort("define", "fixture", "fields"):
-            library = each.home.module and each.home.layer != "service"  # It offers names to files that may come later.
-            if each.name.text not in self.world.names.used and not library:
+            offered = each.home.module in offers or (each.home.module and each.home.layer != "service")
+            if each.name.text not in self.world.names.used and not offered:
                 message = f"`{each.name.text}` is used nowhere"
                 self.findings.warning("unused-name", each.name.span, message, "take it out, or use it")
 

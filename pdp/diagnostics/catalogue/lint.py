@@ -84,8 +84,8 @@ ENTRIES: Final[dict[str, Entry]] = {
     "unused-name": Entry(
         STAGE,
         "a `define`, a `fields` or a `fixture` that nothing uses",
-        "Take it out, or use it. Names of modules in a layer below `service` are offers to others and are not "
-        "reported.",
+        "Take it out, or use it. Names of a module that other files use, or that stands in a layer below `service`, "
+        "are offers and are not reported.",
         bad="define open(what: Record) = size(what.tags) == 0\n",
         good="define open(what: Record) = size(what.tags) == 0\npermit read on Record as r when open(resource)\n",
         severity=_WARNING,
