@@ -1,8 +1,8 @@
 """The loop that runs an LALR table: shift, reduce, and go on after an error.
 
-Lark makes the table from `grammar/ward.lark` (`parse`). This loop runs it, several times faster than Lark's own: it
-makes no token objects and no trees, and passes through rules with one child without a call. It keeps no recursion: how
-deep a text nests costs memory alone.
+Lark makes the table from `grammar/ward.lark` (`parse`). This loop runs it in half the time of Lark's own (9 905 rules
+of 37 tokens: 1.1 s with the tree and all spans, against 2.1 s for bare Lark trees): it makes no token objects, and
+passes through rules with one child without a call. It keeps no recursion: how deep a text nests costs memory alone.
 """
 
 from __future__ import annotations

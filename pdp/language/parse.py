@@ -22,8 +22,9 @@ from pdp.diagnostics.source import Source, Span
 from pdp.language import ast
 from pdp.language.automaton import Automaton, Failure, Production
 from pdp.language.builder import Builder
+from pdp.language.expected import DECLARATION_WORDS
 from pdp.language.lex import COMMENT, END, Lexer
-from pdp.language.mistakes import DECLARATION_WORDS, explain
+from pdp.language.mistakes import explain
 from pdp.language.nesting import MAX_NESTING, too_deep
 
 MAX_BYTES = 1 << 20
