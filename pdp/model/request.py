@@ -59,6 +59,7 @@ def strict_json(text: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
 
     Integers stay ``int``, other numbers become `Decimal` (never a float). Raises RequestError.
     """
+    encoded = isinstance(text, bytes)  # What UTF-8 decodes to holds a surrogate only where an escape says so.
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8")
@@ -66,7 +67,7 @@ def strict_json(text: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
             raise RequestError(f"not UTF-8 (byte {error.start})") from error
     if text.startswith("\ufeff"):
         raise RequestError("starts with a byte order mark")
-    if _depth(text) > max_depth:
+    if _depth(text, max_depth) > max_depth:
         raise RequestError(f"nested deeper than {max_depth}")
     try:
         value = _DECODER.decode(text)
@@ -74,7 +75,7 @@ def strict_json(text: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
         raise
     except (ValueError, RecursionError) as error:
         raise RequestError(f"not JSON: {error}") from error
-    if "\\u" in text or max(text, default="") > "\ud7ff":
+    if "\\u" in text or not (encoded or text.isascii()):
         _refuse_surrogates(value)
     return value
 
@@ -89,9 +90,9 @@ def strict_json_at(text: str, start: int) -> tuple[Any, int]:
         raise RequestError("nested too deep") from error
 
 
-def _depth(text: str) -> int:
-    """An upper bound of the nesting: brackets in strings count too, so only text that could be deep is looked at."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+def _depth(text: str, allowed: int) -> int:
+    """The nesting, or 0 where brackets are too few to go beyond what is allowed."""
+    if text.count("[") + text.count("{") <= allowed:
         return 0
     depth = deepest = 0
     in_string = escaped = False
