@@ -6,7 +6,8 @@ true whatever `x` does (SEMANTICS 2), so folding a known operand changes nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any, Final
 
 from pdp.language.core import (
@@ -69,33 +70,27 @@ def _is(expr: Is, roots: Roots) -> Expr:
 
 
 def _and(expr: And, roots: Roots) -> Expr:
-    items = list(_flat(And, (concrete(item, roots) for item in expr.items)))
-    kept = [item for item in items if not is_literal(item, True)]
-    dead = next((item for item in kept if is_literal(item, False)), None)
-    if dead is not None:
-        return dead
-    if len(kept) > 1:
-        return And(tuple(kept), expr.span)
-    return kept[0] if kept else Literal(True, BOOL, expr.span)
+    return _folded(expr, And, False, roots)
 
 
 def _or(expr: Or, roots: Roots) -> Expr:
-    items = list(_flat(Or, (concrete(item, roots) for item in expr.items)))
-    kept = [item for item in items if not is_literal(item, False)]
-    settled = next((item for item in kept if is_literal(item, True)), None)
-    if settled is not None:
-        return settled
-    if len(kept) > 1:
-        return Or(tuple(kept), expr.span)
-    return kept[0] if kept else Literal(False, BOOL, expr.span)
+    return _folded(expr, Or, True, roots)
 
 
-def _flat(kind: type[And] | type[Or], items: Iterable[Expr]) -> Iterator[Expr]:
-    for item in items:
+def _folded(expr: And | Or, kind: type[And] | type[Or], settles: bool, roots: Roots) -> Expr:
+    """Operands of the same kind spliced in, and what is known left out. Few frames a level: nesting may be deep."""
+    kept: list[Expr] = []
+    for operand in expr.items:
+        item = concrete(operand, roots)
+        if is_literal(item, settles):
+            return item
         if isinstance(item, kind):
-            yield from item.items
-        else:
-            yield item
+            kept.extend(item.items)
+        elif not is_literal(item, not settles):
+            kept.append(item)
+    if len(kept) > 1:
+        return kind(tuple(kept), expr.span)
+    return kept[0] if kept else Literal(not settles, BOOL, expr.span)
 
 
 def _not(expr: Not, roots: Roots) -> Expr:
@@ -125,11 +120,11 @@ def _quantifier(expr: Quantifier, roots: Roots) -> Expr:
 
 
 def _operation(expr: Operation, roots: Roots) -> Expr:
-    return Operation(expr.operator, tuple(concrete(each, roots) for each in expr.arguments), expr.type, expr.span)
+    return Operation(expr.operator, tuple(map(concrete, expr.arguments, repeat(roots))), expr.type, expr.span)
 
 
 def _collect(expr: Collect, roots: Roots) -> Expr:
-    return Collect(tuple(concrete(each, roots) for each in expr.items), expr.type, expr.span)
+    return Collect(tuple(map(concrete, expr.items, repeat(roots))), expr.type, expr.span)
 
 
 _CASES: Final[dict[type, Callable[[Any, Roots], Expr]]] = {

@@ -38,7 +38,7 @@ def program(policies: PolicySet, indexed: bool) -> str:
         write(indexed),
         write(policies.schema),
         write(tuple(sorted(policies.rules, key=lambda rule: rule.id))),
-        write(frozenset(write(route) for route in policies.routes)),
+        write(frozenset(policies.routes)),
     ]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
@@ -51,59 +51,53 @@ def sources(found: Iterable[Source]) -> str:
 
 
 class Writer:
-    """Canonical bytes. Types recur in thousands of nodes, so each is written once."""
+    """Canonical bytes, without recursion but for sets and tables, which are shallow: conditions may be deep.
+
+    Types recur in thousands of nodes, so each is written once.
+    """
 
     def __init__(self) -> None:
         self._types: dict[int, tuple[Any, bytes]] = {}
 
     def write(self, value: Any) -> bytes:
-        case = _CASES.get(value.__class__)
-        return case(self, value) if case is not None else self._dataclass(value)
+        parts: list[bytes] = []
+        todo = [value]  # Bytes in it are ready: no value of ours is bytes.
+        while todo:
+            each = todo.pop()
+            kind = each.__class__
+            if kind is bytes:
+                parts.append(each)
+            elif kind is str:
+                data = each.encode("utf-8", "surrogatepass")
+                parts.append(b"t%d:%b" % (len(data), data))
+            elif kind is tuple:
+                parts.append(b"(")
+                todo.append(b")")
+                todo.extend(reversed(each))
+            elif kind in _SIMPLE:
+                parts.append(_SIMPLE[kind](self, each))
+            else:
+                todo.append(b")")
+                todo.extend(reversed((_GETTERS.get(kind) or _getter(kind))(each)))
+                parts.append(b"c%b(" % kind.__name__.encode())
+                if kind is Vocabulary:  # The order of its symbols is the order of the codes.
+                    todo.append(tuple(each.symbols))
+        return b"".join(parts)
 
     def type(self, value: Any) -> bytes:
         known = self._types.get(id(value))
         if known is None:
-            known = self._types[id(value)] = value, self._dataclass(value)  # Kept, so that no other has its id.
+            written = self.write(
+                (value.__class__.__name__, *(_GETTERS.get(value.__class__) or _getter(value.__class__))(value))
+            )
+            known = self._types[id(value)] = value, written  # The type is kept, so that no other has its id.
         return known[1]
-
-    def _dataclass(self, value: Any) -> bytes:
-        getter = _GETTERS.get(value.__class__) or _getter(value.__class__)
-        return b"c%s(%b)" % (value.__class__.__name__.encode(), b"".join(map(self.write, getter(value))))
-
-    def integer(self, value: int) -> bytes:
-        return b"i%d;" % value
-
-    def text(self, value: str) -> bytes:
-        data = value.encode("utf-8", "surrogatepass")
-        return b"t%d:%b" % (len(data), data)
-
-    def data(self, value: bytes) -> bytes:
-        return b"y%d:%b" % (len(value), value)
-
-    def truth(self, value: bool) -> bytes:
-        return b"T" if value else b"F"
-
-    def nothing(self, _value: None) -> bytes:
-        return b"N"
-
-    def missing(self, value: Missing) -> bytes:
-        return b"M" + value.name.encode()
-
-    def items(self, value: tuple[Any, ...]) -> bytes:
-        return b"(%b)" % b"".join(map(self.write, value))
-
-    def address(self, value: Ip) -> bytes:
-        return b"p" + self.items(tuple(value))
 
     def members(self, value: frozenset[Any]) -> bytes:
         return b"{%b}" % b"".join(sorted(map(self.write, value)))
 
     def table(self, value: dict[Any, Any]) -> bytes:
-        return b"[%b]" % b"".join(sorted(self.write(key) + self.write(each) for key, each in value.items()))
-
-    def vocabulary(self, value: Vocabulary) -> bytes:
-        """The order of the symbols is the order of the codes."""
-        return self._dataclass(value) + self.items(tuple(value.symbols))
+        return b"[%b]" % b"".join(sorted(self.write(item) for item in value.items()))
 
     def codes(self, value: Codes) -> bytes:
         """All else is computed from the vocabularies."""
@@ -124,18 +118,14 @@ def _getter(kind: type) -> Callable[[Any], tuple[Any, ...]]:
 
 
 _GETTERS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {Span: lambda _value: ()}
-_CASES: Final[dict[type, Callable[[Writer, Any], bytes]]] = {
-    int: Writer.integer,
-    str: Writer.text,
-    bytes: Writer.data,
-    bool: Writer.truth,
-    type(None): Writer.nothing,
-    Missing: Writer.missing,
-    tuple: Writer.items,
-    Ip: Writer.address,
+_SIMPLE: Final[dict[type, Callable[[Writer, Any], bytes]]] = {
+    int: lambda _, value: b"i%d;" % value,
+    bool: lambda _, value: b"T" if value else b"F",
+    type(None): lambda _, __: b"N",
+    Missing: lambda _, value: b"M" + value.name.encode(),
+    Ip: lambda writer, value: b"p" + writer.write(tuple(value)),
     frozenset: Writer.members,
     dict: Writer.table,
-    Vocabulary: Writer.vocabulary,
     Codes: Writer.codes,
     **dict.fromkeys(_TYPES, Writer.type),
 }

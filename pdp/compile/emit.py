@@ -211,10 +211,10 @@ class Emitter:
 
     def _and(self, expr: And) -> ast.expr:
         at = self._at(expr.span)
-        items = [
-            self._presence(item) if isinstance(item, Has) and _touches(following, item) else self.expr(item)
-            for item, following in zip(expr.items, (*expr.items[1:], None), strict=True)
-        ]
+        items: list[ast.expr] = []
+        for item, following in zip(expr.items, (*expr.items[1:], None), strict=True):
+            guard = isinstance(item, Has) and _touches(following, item)
+            items.append(self._presence(item) if guard else self.expr(item))  # type: ignore[arg-type]
         return ast.BoolOp(ast.And(), items, **at)
 
     def _presence(self, expr: Has) -> ast.expr:
@@ -223,7 +223,7 @@ class Emitter:
         return _compare(self._state(expr.target, expr.slots, at), ast.IsNot(), _name("$ABSENT", at), at)
 
     def _or(self, expr: Or) -> ast.expr:
-        return ast.BoolOp(ast.Or(), [self.expr(item) for item in expr.items], **self._at(expr.span))
+        return ast.BoolOp(ast.Or(), list(map(self.expr, expr.items)), **self._at(expr.span))
 
     def _not(self, expr: Not) -> ast.expr:
         return ast.UnaryOp(ast.Not(), self.expr(expr.operand), **self._at(expr.span))
@@ -245,7 +245,7 @@ class Emitter:
         found = literal(expr)
         if found is not None:
             return _const(found, at)
-        items = [self.expr(item) for item in expr.items]
+        items = list(map(self.expr, expr.items))
         if isinstance(expr.type, SetType):
             return _call("$frozenset", [ast.Tuple(items, _LOAD, **at)], at)
         return _call("$as_list", items, at)
@@ -262,7 +262,7 @@ class Emitter:
         return self._call(_FUNCTIONS.get(expr.operator, expr.operator), expr.arguments, at)
 
     def _call(self, function: str, arguments: Iterable[Expr], at: Position) -> ast.expr:
-        return _call(f"${function}", [self.expr(each) for each in arguments], at)
+        return _call(f"${function}", list(map(self.expr, arguments)), at)
 
     # Operations that are more than a call.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Final, assert_never
 
 from pdp.language.core import (
@@ -218,9 +219,9 @@ class Reader:
                 self._sources(body, {**bound, variable: members})
                 return []
             case Operation(operator, arguments):
-                return self._operation(operator, [self._sources(each, bound) for each in arguments])
+                return self._operation(operator, list(map(self._sources, arguments, repeat(bound))))
             case Collect(items):
-                return [_Collected([place for item in items for place in self._sources(item, bound)])]
+                return [_Collected([place for found in map(self._sources, items, repeat(bound)) for place in found])]
             case _:
                 assert_never(expr)
 
