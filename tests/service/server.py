@@ -126,7 +126,8 @@ class Server:
         assert self.process is not None
         assert self.process.poll() is None, f"ended: {self.log.read_text()}"
         try:
-            return self.ready()["status"] == "ready"
+            state = self.ready()
+            return state["status"] == "ready" and "management" in state["children"]
         except (OSError, http.client.HTTPException):
             return False
 
