@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from pdp.diagnostics.diagnostic import Diagnostic, Severity
 from pdp.diagnostics.source import NOWHERE, Span
 from pdp.diagnostics.suggest import closest
+
+MANY: Final = 500
+"""Among more names than this, only those are looked at that begin and are as long as the one that was written."""
 
 
 class Findings:
@@ -30,7 +34,10 @@ class Findings:
 
 def near(name: str, choices: Iterable[str]) -> str:
     """A hint: the one name that the author probably meant, or nothing."""
-    found = closest(name, choices)
+    several = list(choices)
+    if len(several) > MANY:
+        several = [each for each in several if each[:1] == name[:1] and abs(len(each) - len(name)) <= 2]
+    found = closest(name, several)
     return f"did you mean `{found}`?" if found else ""
 
 

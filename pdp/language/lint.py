@@ -223,7 +223,7 @@ def _positive(node: core.Expr, held: tuple[core.Expr, ...]) -> Iterator[tuple[co
     match node:
         case core.And(items):
             for item in items:
-                yield from _positive(item, (*held, *(each for each in items if each is not item)))
+                yield from _positive(item, (*held, *items))
         case core.Or(items):
             for item in items:
                 yield from _positive(item, held)
