@@ -14,6 +14,7 @@ from pdp.language import ast, format, parse
 from pdp.language.layout import WIDTH, flat, laid
 from tests.unit.language import trees
 
+MORE = settings(max_examples=max(300, settings.default.max_examples))  # type: ignore[union-attr]
 ROOT = Path(__file__).parents[3]
 
 
@@ -26,7 +27,7 @@ def formatted(text: str) -> str:
 
 
 @given(trees.modules)
-@settings(max_examples=300)
+@MORE
 def test_reading_the_formatted_text_gives_the_tree_again(module: ast.Module) -> None:
     text = format.module(module)
     again = read(text)
@@ -35,7 +36,7 @@ def test_reading_the_formatted_text_gives_the_tree_again(module: ast.Module) -> 
 
 
 @given(trees.expressions)
-@settings(max_examples=500)
+@MORE
 def test_an_expression_is_the_same_on_one_line_and_on_many(expr: ast.Expr) -> None:
     assert parse.expression(Source("x", flat(expr))) == expr
     assert parse.expression(Source("x", laid(expr, WIDTH))) == expr
@@ -203,7 +204,7 @@ test "x" {
 
 
 @given(st.data())
-@settings(max_examples=200)
+@MORE
 def test_no_comment_is_lost_wherever_it_stands(data: st.DataObject) -> None:
     lines = COMMENTED.split("\n")
     where = data.draw(st.lists(st.integers(0, len(lines) - 1), max_size=6))

@@ -16,6 +16,7 @@ from pdp.diagnostics.source import Source, Span
 from pdp.language import ast, parse
 from pdp.language.nesting import MAX_NESTING
 
+MORE = settings(max_examples=max(400, settings.default.max_examples))  # type: ignore[union-attr]
 GRAMMAR = (Path(__file__).parents[3] / "grammar" / "ward.lark").read_text("utf-8")
 
 
@@ -305,19 +306,18 @@ def test_any_text_gives_a_tree_or_findings(text: str) -> None:
 
 
 @given(st.lists(words, max_size=60))
-@settings(max_examples=500)
+@MORE
 def test_any_words_give_a_tree_or_findings(drawn: list[str]) -> None:
     gives_a_tree_or_findings(" ".join(drawn).encode())
 
 
 @given(from_lark(LARK, start="start", alphabet=st.characters(max_codepoint=0x17F)))
-@settings(max_examples=200)
 def test_text_drawn_from_the_grammar_gives_a_tree_or_findings(text: str) -> None:
     gives_a_tree_or_findings(text.encode("utf-8", "surrogatepass"))
 
 
 @given(st.integers(0, len(SAMPLE)), st.integers(0, 30), st.text(max_size=3))
-@settings(max_examples=500)
+@MORE
 def test_a_damaged_policy_gives_a_tree_or_findings(start: int, length: int, put: str) -> None:
     gives_a_tree_or_findings((SAMPLE[:start] + put + SAMPLE[start + length :]).encode("utf-8", "surrogatepass"))
 
