@@ -227,7 +227,7 @@ Erred = list[tuple[CompiledRule, EvaluationError]]
 class DecisionFunction:
     """All rules about one action on one resource type."""
 
-    __slots__ = ("_groups", "_only", "_world", "action", "reads", "resource_type", "subjects", "timed")
+    __slots__ = ("_groups", "_world", "action", "reads", "resource_type", "subjects", "timed")
 
     def __init__(
         self, action: str, resource_type: str, groups: Mapping[str, Group], reads: Reads, world: World
@@ -238,14 +238,12 @@ class DecisionFunction:
         self.reads = reads
         self.timed = any(group.timed for group in groups.values())
         self._groups = dict(groups)
-        distinct = set(groups.values())
-        self._only = next(iter(distinct)) if len(distinct) == 1 else None
         self._world = world
 
     def evaluate(self, frame: Frame) -> tuple[Satisfied, Erred]:
         """(satisfied, erred), of all effects but emergency. A subject of no declared type satisfies nothing."""
         s = frame.subject
-        group = self._only or self._groups.get(s.partition("::")[0])
+        group = self._groups.get(s.partition("::")[0])
         satisfied: Satisfied = []
         erred: Erred = []
         if group is None:
