@@ -72,7 +72,9 @@ def frame(
     """Rows by reference; the subject's and the resource's are taken from them."""
     store = Rows({Entity(each): found for each, found in rows.items()})
     declared = schema.actions
-    attributes = next((each.attributes for each in declared.values() if action and set(action) <= set(each.attributes)), {})
+    attributes = next(
+        (each.attributes for each in declared.values() if action and set(action) <= set(each.attributes)), {}
+    )
     return Frame(
         Entity(subject),
         Entity(resource),
