@@ -113,7 +113,7 @@ class _Group:
 def build(policies: PolicySet, sources: Iterable[Source], indexed: bool = True) -> Image:
     found = tuple(sources)
     for source in found:
-        lines = source.text.splitlines(keepends=True)
+        lines = [f"{line}\n" for line in source.text.split("\n")]  # As `linecache` has them: each line ended.
         linecache.cache[source.name] = (len(source.text), None, lines, source.name)
     image = Image(digest.program(policies, indexed), digest.sources(found), policies.schema)
     _Builder(policies, image, indexed).run()

@@ -226,7 +226,10 @@ class Emitter:
         return ast.BoolOp(ast.Or(), list(map(self.expr, expr.items)), **self._at(expr.span))
 
     def _not(self, expr: Not) -> ast.expr:
-        return ast.UnaryOp(ast.Not(), self.expr(expr.operand), **self._at(expr.span))
+        operand = self.expr(expr.operand)
+        if isinstance(operand, ast.UnaryOp):  # From `_meets`: `not not x.isdisjoint(y)`.
+            return operand.operand
+        return ast.UnaryOp(ast.Not(), operand, **self._at(expr.span))
 
     def _if(self, expr: If) -> ast.expr:
         condition, then, otherwise = self.expr(expr.condition), self.expr(expr.then), self.expr(expr.otherwise)

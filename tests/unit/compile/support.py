@@ -22,7 +22,8 @@ vocabulary Role "urn:role" { clinician physician in clinician nurse in clinician
 kind Worker = Clinician or Robot
 entity Ward
 entity Patient in Ward { care_team: Set<Clinician> vip: Bool }
-entity Clinician as "user" { role: Role from token department: Text clearance: Int boss: Clinician? badge: Text? from token }
+entity Clinician as "user" { role: Role from token department: Text clearance: Int boss: Clinician?
+    badge: Text? from token }
 entity Robot { serial: Int department: Text }
 entity Record in Patient {
     patient: Patient  author: Clinician?  owner: Worker  department: Text  level: Int

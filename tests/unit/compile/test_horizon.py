@@ -1,4 +1,4 @@
-"""The horizon: within [now, horizon) time alone never changes an answer; and where it is exact, it is the first change."""
+"""The horizon: within [now, horizon) time alone never changes an answer; where it is exact, it is the first change."""
 
 from __future__ import annotations
 
