@@ -20,7 +20,7 @@ setup() {
         serve) extras="" ;;
         demo) extras="[demo]" ;;
         test) extras="[dev]" ;;
-        bench) extras="[dev,bench]" ;;
+        bench) extras="[bench]" ;;
     esac
     python=$(python_311)
     if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then

@@ -43,7 +43,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class DurationLiteral:
-    """`15 minutes`: unit is one of microsecond second minute hour day week, singular."""
+    """`15 minutes`: unit is one of millisecond second minute hour day week, singular."""
 
     amount: int
     unit: str

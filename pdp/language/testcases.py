@@ -166,7 +166,9 @@ class TestCases:
 
     def _named(self, node: ast.TestDecl, what: str) -> tuple[ast.Name, ...] | None:
         found = next((each for each in node.expectations if each.what == what), None)
-        return None if found is None else found.names or ()
+        if found is None:
+            return None
+        return () if _nothing(found.names) else found.names or ()
 
     def _rule_ids(self, names: Sequence[ast.Name] | None) -> tuple[str, ...] | None:
         if names is None:
@@ -196,6 +198,8 @@ class TestCases:
         found = next((each for each in node.expectations if each.what == what), None)
         if found is None:
             return None
+        if _nothing(found.items):
+            return frozenset()
         return written_fields(found.items or (), home, self.world.names, self.findings, self.schema.fields)
 
     def _obligations(self, node: ast.TestDecl, home: Home) -> tuple[str, ...] | None:
@@ -322,3 +326,12 @@ class TestCases:
 def _number(text: str) -> object:
     """An integer as it is; with a point, the text that a Decimal is read from. Longer than any Int stays text too."""
     return text if "." in text or len(text) > 20 else int(text)
+
+
+def _nothing(written: Sequence[object] | None) -> bool:
+    """`expect mask nothing`: the word alone says that the list is empty."""
+    match written:
+        case (ast.Name(text="nothing"),):
+            return True
+        case _:
+            return False

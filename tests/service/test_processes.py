@@ -180,8 +180,10 @@ def test_a_port_in_use_is_said_at_once(tmp_path: Path, policies: Path) -> None:
 def test_kill_9_of_the_parent_leaves_no_orphan(tmp_path: Path, policies: Path) -> None:
     server = Server(tmp_path, policies, PDP_WORKERS="2").start()
     assert server.process is not None
-    below = descendants(server.process.pid)
-    assert len(below) >= 6  # builder, two gunicorn parents, two decision workers, the management worker
+    parent = server.process.pid
+    # Builder, two gunicorn parents, two decision workers, the management worker.
+    until(lambda: len(descendants(parent)) >= 6, "all six are there")
+    below = descendants(parent)
     server.stop(signal.SIGKILL)
     until(lambda: not any(map(alive, below)), "every child has ended", 5)
     with pytest.raises(OSError, match="refused"):
