@@ -31,8 +31,8 @@ class Rule:
     grant: Grant | None = None
     contributes: Callable[[Frame], Grant] | None = None
     fields: Callable[[Frame], frozenset[str]] = lambda frame: frozenset()
-    refusal: Refusal = NOTHING_TOLD
-    refusal_erred: Refusal = NOTHING_TOLD
+    refusal: Refusal | None = NOTHING_TOLD
+    refusal_erred: Refusal | None = NOTHING_TOLD
 
     def contribution(self, frame: Frame) -> Grant:
         assert self.contributes is not None
@@ -154,6 +154,7 @@ OF_USER = _slots(
     Attribute("purposes", SetType(PURPOSE), place="token"),
     Attribute("peer", one("User"), optional=True),
     Attribute("urgent", BOOL, place="caller"),
+    Attribute("goal", PURPOSE, optional=True, place="caller"),
 )
 OF_RECORD = _slots(
     1,
@@ -170,6 +171,7 @@ OF_CONTEXT = _slots(
     Attribute("aim", PURPOSE, optional=True, place="caller"),
     Attribute("role", TEXT, optional=True, place="caller"),
     Attribute("nick", TEXT, optional=True, place="caller"),
+    Attribute("granted", PURPOSE, optional=True, place="token"),
 )
 OF_READ = _slots(0, Attribute("soft", BOOL, place="caller"))
 VIP, ROLE, NICK, LEVEL = (OF_USER[name] for name in ("vip", "role", "nick", "level"))

@@ -277,6 +277,26 @@ def test_semantics_28_who_is_not_permitted_does_not_hear_of_masks_or_duties() ->
     assert answer([mask("m", "/ssn"), void("v")], capabilities=Capabilities()).rules == ()
 
 
+def test_semantics_28_a_forbid_that_erred_says_what_it_may() -> None:
+    (refusal,) = answer([], [forbid("a", because="say why", exception="privacy")]).refusals
+    assert (refusal.because, refusal.exception, refusal.erred) == ("say why", "privacy", True)
+
+
+def test_a_forbid_that_has_nothing_to_tell_denies_all_the_same() -> None:
+    bare = Rule("a", "forbid", refusal=None, refusal_erred=None)
+    assert answer([permit("p"), bare]).refusals == (Refusal("a"),)
+    assert answer([permit("p")], [bare]).refusals == (Refusal("a", erred=True),)
+
+
+def test_semantics_17_masks_are_sorted_by_rule() -> None:
+    for first, second in (("/a", "/b"), ("/b", "/a")):
+        assert [name for name, _ in result([mask("n", second), mask("m", first), mask("k", "")]).masks] == [
+            "k",
+            "m",
+            "n",
+        ]
+
+
 # Time.
 
 

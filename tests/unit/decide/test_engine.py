@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from copy import copy
 from decimal import Decimal
 from threading import Barrier, Thread
 from typing import Any
@@ -23,6 +24,8 @@ from tests.unit.decide.fakes import (
     OF_RECORD,
     OF_USER,
     R1,
+    R2,
+    SECRET,
     STORE,
     VIP,
     Function,
@@ -120,6 +123,25 @@ def test_semantics_23_the_key_is_what_is_read() -> None:
     assert function.evaluations == 2
 
 
+def test_semantics_23_the_resource_is_in_the_key_where_it_is_read() -> None:
+    function = Function([permit("open", lambda frame: not of_resource(SECRET)(frame))], Reads(resource=True))
+    asked = engine(function)
+    assert asked.decide(asks("ann", "r1"), 0).allowed
+    assert not asked.decide(asks("ann", "r2"), 0).allowed
+    assert asked.decide(asks("bob", "r1"), 0).allowed
+    assert function.evaluations == 2
+
+
+def test_semantics_23_what_is_absent_is_kept_as_well() -> None:
+    mood = OF_CONTEXT["mood"]
+    function = Function([permit("none", lambda frame: of_context(mood)(frame) is ABSENT)], Reads(context=(mood,)))
+    asked = engine(function)
+    for _ in range(3):
+        assert asked.decide(asks(), 0).allowed
+    assert function.evaluations == 1
+    assert not asked.decide(asks(context={"mood": "calm"}), 0).allowed
+
+
 def test_a_hit_is_the_same_decision() -> None:
     asked = engine(vips())
     assert asked.decide(asks("ann"), 0) is asked.decide(asks("ann"), 1)
@@ -141,7 +163,8 @@ def test_semantics_23_an_answer_from_something_unknown_is_not_kept_even_if_absor
     function = Function([permit("everybody")], Reads(context=(OF_CONTEXT["mood"],)))
     asked = engine(function)
     for _ in range(2):
-        assert asked.decide(asks(context={"mood": 7}), 0).allowed  # Ill-typed: unknown, though nobody minds.
+        decision = asked.decide(asks(context={"mood": 7}), 3)  # Ill-typed: unknown, though nobody minds.
+        assert (decision.allowed, decision.valid_until) == (True, 3)  # Nobody else may keep it either.
     assert function.evaluations == 2
     for _ in range(2):
         assert asked.decide(asks(context={"mood": "calm"}), 0).allowed
@@ -207,6 +230,42 @@ def test_semantics_24_the_profile_is_applied_after_the_cache() -> None:
 
 def duty() -> Obligation:
     return Obligation("notify", (), "b")
+
+
+def test_semantics_24_what_is_remembered_without_the_cache_is_before_the_profile_too() -> None:
+    asked = engine(Function([permit("a", fields=frozenset({"/id"}))]))
+    for _ in range(2):
+        assert asked.decide_uncached(asks(), 0).reason is Reason.UNSUPPORTED
+        assert asked.decide_uncached(asks(), 0, ALL).allowed
+        assert asked.decide_uncached(asks(searched_fields=frozenset({"/ssn"})), 0, ALL).reason is Reason.MASKED
+        assert asked.decide_uncached(asks(searched_fields=frozenset({"/id"})), 0, ALL).allowed
+
+
+def test_the_same_rules_give_the_same_decision_where_nothing_is_computed() -> None:
+    asked = engine(Function([permit("vip", of_subject(VIP)), forbid("secret", of_resource(SECRET))]))
+    for who, which in (("ann", "r1"), ("ann", "r2")):
+        first = asked.decide_uncached(asks(who, which), 0)
+        assert asked.decide_uncached(asks(who, which), 9) is first
+    timed = engine(hourly())
+    assert timed.decide_uncached(asks(), 10) is timed.decide_uncached(asks(), 20)
+    assert timed.decide_uncached(asks(), 210).valid_until == 300
+
+
+def test_answers_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pdp.decide.engine.MAX_ANSWERS", 3)
+    asked = engine(hourly())
+    for hour in range(10):
+        assert asked.decide_uncached(asks(), hour * 100).allowed is (hour % 2 == 0)
+    (prepared,) = asked._plans.values()
+    assert 0 < len(prepared.answers) <= 3
+
+
+def test_a_plan_for_explaining() -> None:
+    asked = engine(vips())
+    assert asked.plan(asks(action="nope")) is None
+    plan = asked.plan(asks())
+    assert plan is not None
+    assert plan.bind(asks(), STORE, 7).subject == ANN
 
 
 def test_many_profiles_do_not_grow_without_bound() -> None:
@@ -284,6 +343,7 @@ def test_semantics_25_without_an_exact_horizon_nothing_is_kept() -> None:
     assert asked.decide(asks(), 7).valid_until == 7
     asked.decide(asks(), 7)
     assert function.evaluations == 2
+    assert len(asked._entries) == 0
 
 
 def test_semantics_25_what_time_alone_never_changes_holds_forever() -> None:
@@ -348,6 +408,28 @@ def test_semantics_23_many_evictions_forget_everything_but_never_too_little() ->
     assert function.evaluations == 2
     asked.decide(asks("ann"), 0)
     assert function.evaluations == 2
+
+
+def test_semantics_23_an_entry_in_hand_does_not_outlive_what_was_forgotten() -> None:
+    """A thread may hold an entry while another empties the cache."""
+    asked = engine(vips())
+    asked.decide(asks("ann"), 0)
+    (entry,) = asked._entries.values()
+    cache, rows = asked._cache, STORE.rows
+    assert cache.outlives(entry, rows)
+    for _ in range(MAX_EVICTIONS):
+        cache.evict(R2)
+    assert cache.outlives(entry, rows)
+    old = copy(entry)
+    for _ in range(MAX_EVICTIONS // 2):
+        cache.evict(R2)
+    assert not cache.outlives(old, rows)
+    asked.decide(asks("ann"), 0)
+    (young,) = asked._entries.values()
+    cache.evict(R2)
+    assert cache.outlives(young, rows)
+    cache.evict(ANN)
+    assert not cache.outlives(young, rows)
 
 
 # Places (SEMANTICS 5) and the cache.

@@ -149,6 +149,8 @@ def test_semantics_01_a_subject_that_the_store_does_not_know_is_known_by_its_tok
     assert made.subject_row[OF_USER["role"].slot] == "nurse"
     assert made.subject_row[OF_USER["vip"].slot] is UNKNOWN
     assert made.subject_row[0] is UNKNOWN
+    assert len(made.subject_row) == len(OF_USER) + 1
+    assert len(frame("resource.note", resource="nothing").resource_row) == len(OF_RECORD) + 1
 
 
 def test_semantics_05_a_caller_cannot_overwrite_the_store() -> None:
@@ -211,6 +213,19 @@ def test_semantics_21_an_emergency_asserted_elsewhere_in_the_context_is_unknown_
     assert state("context.aim", context={"aim": "TREAT"}) == TREAT
 
 
+def test_semantics_21_an_emergency_is_asserted_by_whatever_speaks_of_the_context_or_for_the_caller() -> None:
+    assert state("context.granted", token={"granted": "BTG"}) is UNKNOWN
+    assert state("context.granted", token={"granted": "TREAT"}) == TREAT
+    assert state("subject.goal", subject_properties={"goal": "BTG"}) is UNKNOWN
+    assert state("subject.goal", subject_properties={"goal": "TREAT"}) == TREAT
+
+
+def test_semantics_21_a_subject_that_cannot_be_provisioned_has_no_purpose() -> None:
+    function: Any = Function([], Reads(context=(OF_CONTEXT["purpose"],)))
+    made = Plan(function, "Robot", SCHEMA).bind(asks(context={"purpose": "TREAT"}), STORE, 7)
+    assert made.context_row[OF_CONTEXT["purpose"].slot] is UNKNOWN
+
+
 def test_semantics_21_being_provisioned_for_emergencies_asserts_none() -> None:
     made = frame("subject.purposes", **PROVISIONED)
     assert made.subject_row[OF_USER["purposes"].slot] == frozenset({TREAT, "urn:p|BTG"})
@@ -244,6 +259,28 @@ def test_one_entity_has_one_row_and_contradictions_make_it_unknown(
     assert got is expected or got == expected
 
 
+def test_one_entity_of_which_nothing_is_said_is_absent_only_where_it_may_be() -> None:
+    def of(name: str, **said: Any) -> object:
+        made = frame(f"subject.{name}", resource_type="User", resource="ann", **said)
+        return made.subject_row[OF_USER[name].slot]
+
+    assert of("urgent") is UNKNOWN
+    assert of("nick") is UNKNOWN
+    assert of("nick", token={}) is ABSENT
+    assert of("nick", token={}, subject_properties={"nick": "x"}) is UNKNOWN
+    assert of("nick", token={}, resource_properties={"nick": "x"}) is UNKNOWN
+    assert of("nick", token={}, refused=frozenset({"resource.nick"})) is UNKNOWN
+
+
+def test_semantics_06_a_claim_about_a_resource_that_is_the_subject_disputes_both() -> None:
+    for read in ([], ["subject.level"]):
+        made = frame(*read, resource_type="User", resource="ann", route={"peer": "eve"})
+        assert made.subject_row is made.resource_row
+        assert made.subject_row[OF_USER["peer"].slot] is UNKNOWN
+        agreed = frame(*read, resource_type="User", resource="ann", route={"peer": "bob"})
+        assert agreed.subject_row[OF_USER["peer"].slot] == "User::bob"
+
+
 def test_one_entity_has_what_its_token_says_whichever_way_it_is_read() -> None:
     made = frame("resource.role", resource_type="User", resource="ann", token={"role": "nurse"})
     assert made.resource_row[OF_USER["role"].slot] == "nurse"
@@ -263,6 +300,12 @@ def test_one_entity_has_what_its_token_says_whichever_way_it_is_read() -> None:
         (["subject"], False),
         (["context.nothing"], True),  # Not understood: in doubt, yes.
         (["x"], False),
+        (["subject.(parents)", "resource.(parents)"], False),
+        (["resource.owner.(parents)"], True),
+        (["subject.purposes[*]"], False),
+        (["subject.purposes.vip"], True),
+        (["User::ann"], False),
+        (["User::ann.vip"], True),
     ],
 )
 def test_a_plan_knows_whether_it_looks_through_references(paths: list[str], through: bool) -> None:
