@@ -174,8 +174,6 @@ class _Builder:
                     for expr in expressions(each.rule):
                         reader.read(each.condition_in(roots) if expr is each.rule.condition else concrete(expr, roots))
             groups[subject] = known[key]
-        if len(known) > 1:
-            reader.root("subject")  # Its type alone makes a difference.
         self._image.functions.append(FunctionImage(action, resource_type, groups, reader.finish()))
 
     def _variant(self, number: int, pair: tuple[str, str], roots: Roots) -> _Variant:

@@ -16,7 +16,7 @@ from pdp.language.core import Expr, Rule
 from pdp.language.schema import Schema
 from pdp.language.semantics import EvaluationError
 from pdp.language.types import Type
-from pdp.model.decision import Grant, Obligation, Refusal
+from pdp.model.decision import Grant, Obligation, Refusal, RuleError
 from pdp.model.frame import Frame
 from pdp.model.value import Missing, Unsettled
 
@@ -49,7 +49,7 @@ class CompiledRule:
     ) -> None:
         self.id = identifier
         self.effect = effect
-        self.grant = Grant(identifier) if effect == "permit" and effects is None else None
+        self.grant = _made_before(identifier, effects) if effect == "permit" else None
         self.refusal = refusal
         self.refusal_erred = None if refusal is None else erred(refusal)
         self.timed = False
@@ -72,25 +72,26 @@ class CompiledRule:
 
     def contribution(self, frame: Frame) -> Grant:
         """What a permit that applies gives. Raises EvaluationError: then it cannot be evaluated."""
-        if self.grant is not None or self._effects is None:
+        effects = self._effects
+        if self.grant is not None or effects is None:
             return self.grant or Grant(self.id)
         given = arguments(frame)
-        effects = self._effects
         fields = None
-        if effects.fields is not None and self._restricts(frame, given):
+        errors: list[RuleError] = []
+        if effects.fields is not None and self._restricts(frame, given, errors):
             fields = self._pointers(frame, given)
         obligations = tuple(
             Obligation(duty.name, self._arguments(place, duty, frame, given), self.id, duty.binding)
             for place, duty in enumerate(effects.duties)
         )
-        return Grant(self.id, fields, obligations)
+        return Grant(self.id, fields, obligations, tuple(errors))
 
     def masked(self, frame: Frame) -> frozenset[str]:
         """The fields that a mask covers. Raises EvaluationError."""
         return self._pointers(frame, arguments(frame))
 
-    def _restricts(self, frame: Frame, given: tuple[Any, ...]) -> bool:
-        """A release condition that errs restricts (SEMANTICS 18): only a plain False releases everything."""
+    def _restricts(self, frame: Frame, given: tuple[Any, ...], errors: list[RuleError]) -> bool:
+        """A release condition that errs restricts (SEMANTICS 18) and goes on record: only False releases all."""
         assert self._effects is not None
         if self._effects.limited is None:
             return True
@@ -99,7 +100,8 @@ class CompiledRule:
         assert release.condition is not None
         try:
             return self._value(self._effects.limited, release.condition, frame, given) is not False
-        except EvaluationError:
+        except EvaluationError as error:
+            errors.append(RuleError(self.id, error.code, error.message, error.span.where))
             return True
 
     def _pointers(self, frame: Frame, given: tuple[Any, ...]) -> frozenset[str]:
@@ -138,6 +140,15 @@ class CompiledRule:
         if isinstance(expr, tuple):
             expr = self.rule.duties[expr[0]].arguments[expr[1]][1]
         return semantics.evaluate(expr, frame, self._world.schema.codes)
+
+
+def _made_before(rule: str, effects: Effects | None) -> Grant | None:
+    """The grant of a permit that gives the same whatever the frame; None where something must be computed."""
+    if effects is None:
+        return Grant(rule)
+    if effects.computed or effects.limited is not None or any(duty.arguments for duty in effects.duties):
+        return None
+    return Grant(rule, effects.fields, tuple(Obligation(each.name, (), rule, each.binding) for each in effects.duties))
 
 
 def erred(refusal: Refusal) -> Refusal:

@@ -101,7 +101,7 @@ Places = list[Place | _Collected]
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """`subject`, `resource`: is the reference itself, or anything behind it, read?
+    """`subject`, `resource`: is the reference itself, or anything behind it, read? Their types always count.
 
     `subject_attributes` (by entity type) and `resource_attributes` hold only what requests say (token, certificate,
     route, caller); what is stored stands under the data revision.
