@@ -566,7 +566,7 @@ class Terms:
     # Rules.
 
     def rule(self, number: int, depth: int) -> Rule:
-        effect = self.pick(("permit", "permit", "permit", "forbid", "forbid", "mask"))
+        effect = self.pick(("permit", "permit", "permit", "forbid", "forbid", "mask", "emergency"))
         pairs = self.draw(st.frozensets(st.sampled_from(PAIRS), min_size=1, max_size=3))
         scope = rule_scope(pairs)
         made = Rule(

@@ -215,7 +215,7 @@ def test_semantics_02_false_absorbs_an_error_in_either_order(absorbing: bool) ->
 
 
 def test_semantics_02_the_error_of_a_set_is_that_of_its_first_element_in_canonical_order() -> None:
-    members = frozenset({"b", "aa", "c"})
+    members = frozenset({"b", "aa", "c", "", "dd", "e", "f", "ggg", "h", "i", "j", "kk", "l"})
     element = Variable("x#1", TEXT, at(0))
     branches: Expr = literal(False)
     for place, member in enumerate(sorted(members, key=canonical)):
@@ -376,6 +376,11 @@ def test_semantics_10_a_glob_escapes_its_own_signs_alone(pattern: str) -> None:
         patterns.glob_matches("a", pattern)
 
 
+def test_the_longest_pattern_is_one_of_a_thousand_characters() -> None:
+    assert patterns.regex_matches("a" * 1_000, "a" * 1_000)
+    assert patterns.glob_matches("a" * 1_000, "a" * 1_000)
+
+
 def test_a_backslash_and_a_c_are_fine() -> None:
     assert patterns.regex_matches("\\C", r"\\C")
     assert patterns.glob_matches("\\C", r"\\C")
@@ -400,6 +405,16 @@ def test_every_zone_of_the_iana_data_is_found() -> None:
 def test_what_is_no_clock_is_refused(clock: str) -> None:
     with pytest.raises(ValueError, match="clock"):
         calendar.minutes_of_clock(clock)
+
+
+@pytest.mark.parametrize(("clock", "minutes"), [("00:00", 0), ("07:30", 450), ("23:59", 1_439)])
+def test_a_clock_is_a_count_of_minutes(clock: str, minutes: int) -> None:
+    assert calendar.minutes_of_clock(clock) == minutes
+
+
+def test_a_range_of_equal_ends_is_empty_though_no_policy_may_write_it() -> None:
+    for hour in range(24):
+        assert not calendar.clock_between(hour * 3_600_000_000, "07:00", "07:00", "UTC")
 
 
 def test_the_deepest_expression_that_is_allowed_leaves_the_stack_room() -> None:
