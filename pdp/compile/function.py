@@ -313,4 +313,6 @@ def _settle(rule: CompiledRule, frame: Frame, satisfied: Satisfied, erred: Erred
         if rule.settle(frame):
             satisfied.append(rule)
     except EvaluationError as error:
+        # What is kept of an error is its code, message and span: frames of Python would keep the world alive.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         erred.append((rule, error))
