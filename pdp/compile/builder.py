@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from pdp.compile import digest, index, sharing
 from pdp.compile.concrete import Roots, Signature, Variants, concrete, expressions, is_literal
-from pdp.compile.emit import Constants, Emitter, Positions
+from pdp.compile.emit import Emitter
 from pdp.compile.index import Candidate, Index
+from pdp.compile.nodes import Constants, Positions
 from pdp.compile.reads import Reader, Reads
 from pdp.compile.zones import tzif
 from pdp.diagnostics.source import NOWHERE, Source, Span

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from pdp.compile.concrete import children, expressions, timed
-from pdp.compile.emit import clock, literal
+from pdp.compile.nodes import clock, literal
 from pdp.compile.zones import FIRST_DAY, LAST_DAY, Zone, tzif
 from pdp.language import semantics
 from pdp.language.core import (

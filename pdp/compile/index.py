@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pdp.compile.emit import closure, literal
+from pdp.compile.nodes import closure, literal
 from pdp.language.core import And, Expr, Has, Literal, Operation, Or, Select, Variable
 from pdp.language.schema import Attribute, Schema
 from pdp.language.types import EntityType, RecordType

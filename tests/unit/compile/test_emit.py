@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.compile import builder, runtime
-from pdp.compile.emit import Constants, Emitter, Positions
+from pdp.compile.emit import Emitter
+from pdp.compile.nodes import Constants, Positions
 from pdp.compile.program import Program, compile_program
 from pdp.compile.zones import Zone, tzif
 from pdp.diagnostics.source import NOWHERE, Source, Span
