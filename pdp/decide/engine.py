@@ -152,7 +152,7 @@ class Engine:
             until = function.horizon(frame) if function.timed else FOREVER
             if erred:
                 return Answer(combine.policy_result(satisfied, erred, frame, until)), frame
-            made_of = (until, *satisfied)
+            made_of = (until, *satisfied) if function.timed else tuple(satisfied)
             answer = prepared.answers.get(made_of)
             if answer is None:
                 answer = Answer(combine.policy_result(satisfied, erred, frame, until))

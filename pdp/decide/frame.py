@@ -16,7 +16,7 @@ from pdp.compile.reads import ANCESTORS
 from pdp.language.schema import Attribute, Schema, one, record
 from pdp.language.types import BOOL, EntityType, ListType, RecordType, SetType, Type
 from pdp.language.wire import IllTyped, converter
-from pdp.model.entities import Entities, Rows
+from pdp.model.entities import Entities
 from pdp.model.frame import Frame
 from pdp.model.request import Request, RequestError
 from pdp.model.value import ABSENT, UNKNOWN, UNKNOWN_ROW, Entity, Missing, Row, State, Value, entity
@@ -174,8 +174,15 @@ class Plan:
     def bind(self, request: Request, entities: Entities, now: int) -> Frame:
         """The frame of a request. Raises RequestError for an identifier that is not sound (`identifies`)."""
         rows = entities.rows
-        subject, subject_row = _found(rows, self.subject_prefix, request.subject_id, "subject.id")
-        resource, resource_row = _found(rows, self.resource_prefix, request.resource_id, "resource.id")
+        try:
+            # What `entity` makes of it, without the calls.
+            subject: Entity = self.subject_prefix + request.subject_id  # type: ignore[assignment]
+            resource: Entity = self.resource_prefix + request.resource_id  # type: ignore[assignment]
+        except TypeError as error:
+            raise RequestError("an identifier is a text") from error
+        # What the store knows by its name has a sound one.
+        subject_row = rows.get(subject) or _stranger(request.subject_id, "subject.id")
+        resource_row = rows.get(resource) or _stranger(request.resource_id, "resource.id")
         if subject == resource:
             subject_row = resource_row = self._merged(subject_row, request)
         else:
@@ -233,16 +240,11 @@ def _readers(
     return [Reader(part, each, schema, homonyms or {}) for each in attributes if not each.stored]
 
 
-def _found(rows: Rows, prefix: Entity, identifier: str, name: str) -> tuple[Entity, Row]:
-    """An entity and what the store holds of it. What the store knows by its name has a sound one."""
-    if type(identifier) is str:
-        reference: Entity = prefix + identifier  # type: ignore[assignment]  # `Entity(..)` would be a call.
-        row = rows.get(reference)
-        if row is not None:
-            return reference, row
-        if identifies(identifier):
-            return reference, UNKNOWN_ROW
-    raise RequestError("not an identifier", name)
+def _stranger(identifier: str, name: str) -> Row:
+    """The row of an entity that the store does not know. Raises RequestError."""
+    if not identifies(identifier):
+        raise RequestError("not an identifier", name)
+    return UNKNOWN_ROW
 
 
 def _filled(stored: Row, width: int, readers: list[Reader], request: Request) -> Row:
