@@ -8,28 +8,24 @@ where patients may not.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pdp.bundle import collector, files
+from pdp.bundle.ancestry import NONE, Ancestry, Place
+from pdp.bundle.records import NotJson, elements, lines
 from pdp.diagnostics.diagnostic import Diagnostic, PolicyError
-from pdp.diagnostics.source import Source, Span
+from pdp.diagnostics.source import Source
 from pdp.diagnostics.suggest import closest
 from pdp.language.schema import DATA, EntityDeclaration, Schema
 from pdp.language.wire import IllTyped, converter, identifier
 from pdp.model.entities import Entities
-from pdp.model.request import RequestError, strict_json_at
 from pdp.model.value import ABSENT, UNKNOWN, Entity, Row, State, Unsettled, canonical, entity
 
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 MAX_FINDINGS: Final = 100
-MAX_ANCESTRY: Final = 5_000_000
-"""Members of all sets of ancestors together: a chain of many thousands is a mistake that would eat the memory."""
-
 _MEMBERS: Final = frozenset({"type", "id", "parents", "attributes"})
-_SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
 def load(directory: Path, schema: Schema) -> Entities:
@@ -67,21 +63,6 @@ def _source_of(path: Path) -> str:
 def _revision(digests: list[bytes]) -> str:
     """SHA-256 over the records' digests in sorted order: neither files nor their order count."""
     return hashlib.sha256(b"chaperone data 1\0" + b"".join(sorted(digests))).hexdigest()
-
-
-class _Place(NamedTuple):
-    """Where something was given: enough to print it, and small, since there is one for each entity."""
-
-    source: Source
-    start: int
-    end: int
-
-    @property
-    def span(self) -> Span:
-        return Span(*self)
-
-    def __str__(self) -> str:
-        return f"{self.source.name}:{self.source.line_column(self.start)[0]}"
 
 
 class _Column:
@@ -156,24 +137,24 @@ class _Loader:
         self._strings: dict[str, str] = {}
         self._shapes = {each.wire: _Shape(each, schema, self._strings) for each in schema.entities.values()}
         self._rows: dict[str, list[Any]] = {}
-        self._given: dict[str, dict[str, _Place]] = {"": {}}
+        self._given: dict[str, dict[str, Place]] = {"": {}}
         self._parents: dict[str, tuple[str, ...]] = {}
 
     def file(self, source: Source, place: str) -> None:
         """Reads one file: an array of records in `.json`, one record a line in `.jsonl`."""
         try:
-            records = _lines(source.text) if source.name.endswith(".jsonl") else _elements(source.text)
+            records = lines(source.text) if source.name.endswith(".jsonl") else elements(source.text)
             for record, start, end in records:
-                self._record(record, place, _Place(source, start, end))
+                self._record(record, place, Place(source, start, end))
                 if len(self.problems) >= MAX_FINDINGS:
                     return
-        except _NotJson as error:
-            self._problem("data-not-json", _Place(source, error.at, error.at), error.message)
+        except NotJson as error:
+            self._problem("data-not-json", Place(source, error.at, error.at), error.message)
 
-    def _problem(self, code: str, where: _Place, message: str, hint: str = "") -> None:
+    def _problem(self, code: str, where: Place, message: str, hint: str = "") -> None:
         self.problems.append(Diagnostic(code, where.span, message, hint))
 
-    def _record(self, record: object, place: str, where: _Place) -> None:
+    def _record(self, record: object, place: str, where: Place) -> None:
         if not isinstance(record, dict):
             return self._problem("data-not-an-entity", where, "expected an object with `type` and `id`")
         for name in sorted(record.keys() - _MEMBERS):
@@ -213,7 +194,7 @@ class _Loader:
         return row
 
     def _attributes(
-        self, attributes: object, row: list[Any], shape: _Shape, place: str, where: _Place
+        self, attributes: object, row: list[Any], shape: _Shape, place: str, where: Place
     ) -> Iterator[bytes]:
         """Puts the attributes in their slots, and gives their canonical bytes."""
         if not isinstance(attributes, dict):
@@ -233,7 +214,7 @@ class _Loader:
                 yield column.name
                 yield content
 
-    def _misplaced(self, name: str, shape: _Shape, place: str, where: _Place) -> None:
+    def _misplaced(self, name: str, shape: _Shape, place: str, where: Place) -> None:
         declared = self._schema.entities[shape.name].attributes
         attribute = declared.get(name)
         if attribute is None:
@@ -244,7 +225,7 @@ class _Loader:
         message = f"`{name}` of `{shape.name}` comes from {owner}, not from {here}"
         return self._problem("data-misplaced-attribute", where, message)
 
-    def _parents_of(self, record: dict[str, Any], shape: _Shape, place: str, where: _Place) -> tuple[str, ...]:
+    def _parents_of(self, record: dict[str, Any], shape: _Shape, place: str, where: Place) -> tuple[str, ...]:
         written = record.get("parents")
         if written is None or written == []:
             return ()
@@ -274,143 +255,15 @@ class _Loader:
 
     def rows(self) -> dict[Entity, Row]:
         """Every entity's whole row, sorted by reference. Empty, with findings, if the parents do not close."""
-        ancestors = _Ancestry(self._parents, self._given[""]).of_all(self._problem)
+        ancestors = Ancestry(self._parents, self._given[""]).of_all(self._problem)
         given = self._given[""]
         rows: dict[Entity, Row] = {}
         for reference in sorted(self._rows):
             row = self._rows[reference]
             if reference in given:  # An entity that only a source speaks of has parents that nobody has told.
-                row[0] = ancestors.get(reference, _NONE)
+                row[0] = ancestors.get(reference, NONE)
             rows[Entity(reference)] = tuple(row)
         return rows
-
-
-_NONE: Final[frozenset[Entity]] = frozenset()
-
-
-class _Ancestry:
-    """Parenthood closed transitively; entities with the same parents share one set."""
-
-    def __init__(self, parents: dict[str, tuple[str, ...]], given: dict[str, _Place]) -> None:
-        self._parents = parents
-        self._given = given
-        self._closed: dict[str, frozenset[Entity]] = {}
-        self._by_parents: dict[tuple[str, ...], frozenset[Entity]] = {}
-        self._members = 0
-
-    def of_all(self, problem: Callable[[str, _Place, str, str], None]) -> dict[str, frozenset[Entity]]:
-        missing = False
-        for child, parents in self._parents.items():
-            if not all(parent in self._given for parent in parents):
-                missing = True
-                message = "a parent of this entity is not given itself"
-                problem("data-unknown-parent", self._given[child], message, "give it, or leave the parent out")
-        if missing:
-            return {}
-        for child in self._parents:
-            cycle = self._close(child)
-            if cycle:
-                through = ", ".join(str(self._given[each]) for each in cycle[:5])
-                problem("data-cycle", self._given[cycle[0]], "this entity is its own ancestor", f"by way of {through}")
-                return {}
-            if self._members > MAX_ANCESTRY:
-                message = f"the entities have more than {MAX_ANCESTRY} ancestors together"
-                problem("data-too-large", self._given[child], message, "")
-                return {}
-        return self._closed
-
-    def _close(self, child: str) -> list[str]:
-        """Closes one entity and all above it, without recursion. A cycle is returned instead, lowest name first."""
-        path = [child]
-        waiting = [iter(self._parents.get(child, ()))]
-        on_path = {child}
-        while path:
-            above = next(waiting[-1], None)
-            if above is None:
-                done = path.pop()
-                waiting.pop()
-                on_path.discard(done)
-                self._finish(done)
-            elif above in on_path:
-                cycle = path[path.index(above) :]
-                lowest = cycle.index(min(cycle))
-                return cycle[lowest:] + cycle[:lowest]
-            elif above not in self._closed:
-                path.append(above)
-                on_path.add(above)
-                waiting.append(iter(self._parents.get(above, ())))
-        return []
-
-    def _finish(self, done: str) -> None:
-        parents = self._parents.get(done, ())
-        if not parents:
-            self._closed[done] = _NONE
-            return
-        found = self._by_parents.get(parents)
-        if found is None:
-            found = frozenset(map(Entity, parents)).union(*(self._closed[parent] for parent in parents))
-            self._by_parents[parents] = found
-            self._members += len(found)
-        self._closed[done] = found
-
-
-class _NotJson(Exception):
-    def __init__(self, message: str, at: int) -> None:
-        super().__init__(message)
-        self.message = message
-        self.at = at
-
-
-def _elements(text: str) -> Iterator[tuple[object, int, int]]:
-    """The elements of a file that is one JSON array, with where they stand."""
-    at = _skip(text, 0)
-    if text[at : at + 1] != "[":
-        raise _NotJson("expected an array of entities", at)
-    at = _skip(text, at + 1)
-    if text[at : at + 1] == "]":
-        at += 1
-    else:
-        while True:
-            value, end = _value(text, at)
-            yield value, at, end
-            at = _skip(text, end)
-            mark = text[at : at + 1]
-            at += 1
-            if mark == "]":
-                break
-            if mark != ",":
-                raise _NotJson("expected `,` or `]` after an entity", at - 1)
-            at = _skip(text, at)
-    at = _skip(text, at)
-    if at != len(text):
-        raise _NotJson("expected nothing after the array", at)
-
-
-def _lines(text: str) -> Iterator[tuple[object, int, int]]:
-    """The values of a file that holds one a line; empty lines are none."""
-    at = _skip(text, 0)
-    while at < len(text):
-        line_end = text.find("\n", at)
-        line_end = len(text) if line_end < 0 else line_end
-        value, end = _value(text, at)
-        if end > line_end or text[end:line_end].strip(" \t\r"):
-            raise _NotJson("expected one object on each line", min(end, line_end))
-        yield value, at, end
-        at = _skip(text, line_end)
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return at if found is None else found.end()
-
-
-def _value(text: str, at: int) -> tuple[object, int]:
-    try:
-        return strict_json_at(text, at)
-    except RequestError as error:
-        raise _NotJson(f"not JSON: {error.message}", at) from error
-    except ValueError as error:
-        raise _NotJson("not JSON", getattr(error, "pos", at)) from error
 
 
 def _shown(name: object) -> str:

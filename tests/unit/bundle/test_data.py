@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pdp.bundle import data
+from pdp.bundle import ancestry, data
 from pdp.diagnostics.diagnostic import Diagnostic, PolicyError
 from pdp.diagnostics.source import NOWHERE
 from pdp.language.schema import Attribute, EntityDeclaration, Schema, one
@@ -194,10 +194,10 @@ def test_a_diamond_is_no_cycle(tmp_path: Path) -> None:
 
 
 def test_too_many_ancestors_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "MAX_ANCESTRY", 50)
+    monkeypatch.setattr(ancestry, "MAX_ANCESTRY", 50)
     chain = [group(f"g{n}", *([f"g{n + 1}"] if n < 12 else [])) for n in range(13)]
     assert {each.code for each in findings(tmp_path, a_json=chain)} == {"data-too-large"}
-    monkeypatch.setattr(data, "MAX_ANCESTRY", 78)
+    monkeypatch.setattr(ancestry, "MAX_ANCESTRY", 78)
     assert len(load(tmp_path / "2", a_json=chain)) == 13
 
 
