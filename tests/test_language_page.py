@@ -156,3 +156,10 @@ def test_the_page_gives_functions_the_arguments_they_take() -> None:
 def test_the_page_has_every_operator_and_no_other() -> None:
     symbols = set(BY_SYMBOL) - set(written_functions())
     assert written_infixes() - NODES == symbols
+
+
+def test_the_page_lists_the_reserved_words() -> None:
+    grammar = PAGE.with_name("ward.lark").read_text("utf-8")
+    page = re.search(r"They are:\n  ```\n(.*?)```", TEXT, re.DOTALL)
+    assert page is not None
+    assert set(page[1].split()) == set(re.findall(r'"([a-z_]+)"', grammar))

@@ -16,7 +16,7 @@ from pdp.language.semantics import EvaluationError, evaluate, in_element_order
 from pdp.language.types import BOOL, ListType, SetType
 from pdp.language.vocabulary import Codes
 from pdp.model.frame import Frame
-from pdp.model.value import Value
+from pdp.model.value import Value, canonical
 
 NO_LIMIT: Final = 10**9
 
@@ -213,7 +213,7 @@ def reads(expr: core.Expr) -> list[core.Expr]:
 
     A variable that is only the beginning of a path is not one of them; neither is what speaks of a bound variable.
     """
-    found: dict[core.Expr, None] = {}
+    found: dict[object, core.Expr] = {}
 
     def visit(each: core.Expr, begins_path: bool) -> None:
         is_path = isinstance(each, core.Select | core.Has)
@@ -221,7 +221,22 @@ def reads(expr: core.Expr) -> list[core.Expr]:
             visit(part, is_path)
         operand = isinstance(each, core.Variable) and each.name in ("subject", "resource", "now") and not begins_path
         if operand or (is_path and is_closed(each)):
-            found.setdefault(each)
+            found.setdefault(_identity(each), each)
 
     visit(expr, False)
-    return list(found)
+    return list(found.values())
+
+
+def _identity(expr: core.Expr) -> object:
+    """What tells expressions apart. Not their own hash: an element in a variable's place may lack a field."""
+    match expr:
+        case core.Literal(value):
+            return canonical(value)
+        case core.Variable(name):
+            return name
+        case core.Operation(operator):
+            return (operator, *map(_identity, parts(expr)))
+        case core.Select(_, name) | core.Has(_, name):
+            return (type(expr), name, *map(_identity, parts(expr)))
+        case _:
+            return (type(expr), expr.span, *map(_identity, parts(expr)))

@@ -130,6 +130,8 @@ def _row(given: Given, ancestors: frozenset[Entity], schema: Schema) -> Row:
 
 def _stored(given: Given, attribute: Attribute, schema: Schema) -> object:
     value = given.attributes.get(attribute.name)
+    if value is UNKNOWN:
+        return UNKNOWN
     if value is None:
         return ABSENT if attribute.optional else UNKNOWN
     try:
@@ -149,6 +151,7 @@ def _request(givens: Mapping[Entity, Given], question: Question, schema: Schema)
         said.open("route")
         said.of(resource.attributes, schema.entities[resource.type].attributes.values(), "resource")
     said.of(question.context, schema.context.values(), "context")
+    said.unknown |= {f"action.{name}" for name, value in question.action_attributes.items() if value is UNKNOWN}
     unknown = [name for name in question.context if name not in schema.context]
     if unknown:
         raise BadWorld(f"given context: there is no attribute `{unknown[0]}`")
@@ -160,13 +163,14 @@ def _request(givens: Mapping[Entity, Given], question: Question, schema: Schema)
         resource_type,
         resource_id,
         {**said.caller["subject"], **question.subject_properties},
-        question.action_attributes,
+        {name: value for name, value in question.action_attributes.items() if value is not UNKNOWN},
         {**said.caller["resource"], **question.resource_properties},
         said.caller["context"],
         said.places.get("token"),
         said.places.get("certificate"),
         said.places.get("route"),
         question.searched,
+        frozenset(said.unknown),
     )
 
 
@@ -181,6 +185,7 @@ class _Said:
     def __init__(self) -> None:
         self.places: dict[str, dict[str, Any]] = {}
         self.caller: dict[str, dict[str, Any]] = {"subject": {}, "resource": {}, "context": {}}
+        self.unknown: set[str] = set()
 
     def open(self, *places: str) -> None:
         for place in places:
@@ -192,7 +197,9 @@ class _Said:
             value = values.get(attribute.name)
             if value is None or (attribute.stored and part != "context"):
                 continue
-            if attribute.place == "caller":
+            if value is UNKNOWN:
+                self.unknown.add(f"{part}.{attribute.name}")
+            elif attribute.place == "caller":
                 self.caller[part][attribute.name] = value
             else:
                 self._say(attribute.place, attribute.name, value)

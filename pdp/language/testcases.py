@@ -15,6 +15,7 @@ from pdp.language.schema import Attribute
 from pdp.language.typenames import once
 from pdp.language.types import RECOVERY, CodeType, EntityType, ListType, RecordType, SetType, Type
 from pdp.model.decision import Reason
+from pdp.model.value import UNKNOWN
 
 DEFAULT_NOW: Final = wire.instant("2026-01-01T00:00:00Z")
 
@@ -244,8 +245,15 @@ class TestCases:
             if attribute is None:
                 message = f"{holder} has no attribute `{name.text}`"
                 self.findings.error("unknown-attribute", name.span, message, near(name.text, attributes))
-            found[name.text] = self._json(value, attribute.type if attribute else RECOVERY, home)
+            type = attribute.type if attribute else RECOVERY
+            found[name.text] = UNKNOWN if self._unknown(value, type) else self._json(value, type, home)
         return found
+
+    def _unknown(self, written: ast.Json, type: Type) -> bool:
+        """`banned: unknown`: the attribute's place has failed. Where a vocabulary has such a code, it is the code."""
+        vocabularies = type.vocabularies if isinstance(type, CodeType) else ()
+        named = any("unknown" in self.schema.codes.vocabularies[each].symbols for each in vocabularies)
+        return isinstance(written, ast.Reference) and written.name == "unknown" and not named
 
     def _json(self, written: ast.Json, type: Type, home: Home) -> object:
         match written:
