@@ -12,7 +12,7 @@ from pdp.language.literals import problem
 from pdp.language.members import lost
 from pdp.language.mismatch import Mismatch
 from pdp.language.operators import Operator, resolve
-from pdp.language.types import RECOVERY, CodeType, Type
+from pdp.language.types import RECOVERY, CodeType, EntityType, Type
 
 _ORDERINGS: Final = frozenset({"code_less", "code_less_equal", "code_greater", "code_greater_equal"})
 
@@ -23,6 +23,7 @@ class Applied:
         self.schema = world.schema
         self.mismatch = mismatch
         self._resolved: dict[tuple[str, tuple[Type, ...]], tuple[Operator, Type] | None] = {}
+        self._higher: dict[frozenset[str], frozenset[str]] = {}
 
     def resolve(self, symbol: str, types: tuple[Type, ...]) -> tuple[Operator, Type] | None:
         key = (symbol, types)
@@ -45,6 +46,8 @@ class Applied:
         if operator.literal and not self._literals(operator, operands):
             return lost(span)
         if operator.key in _ORDERINGS and not self._has_order(operator, operands):
+            return lost(span)
+        if operator.key == "in_entity" and not self._can_lie_in(operands[0], operands[1], span):
             return lost(span)
         return core.Operation(operator.key, operands, result, span)
 
@@ -77,3 +80,27 @@ class Applied:
             span = operands[0].span.to(operands[1].span)
             self.findings.error("not-ordered", span, f"`{operator.symbol}` needs an order, and {name} has none", hint)
         return vocabulary.ordered
+
+    def _can_lie_in(self, inner: core.Expr, outer: core.Expr, span: Span) -> bool:
+        """Refuse `in` between entities of which, by the declared parents, none can ever lie in the other."""
+        if not isinstance(inner.type, EntityType) or not isinstance(outer.type, EntityType):
+            return True
+        low, high = inner.type.names, outer.type.names
+        if not low or not high or high & self._above(low):  # Without a type, the place itself is never reached.
+            return True
+        message = f"{inner.type} is never in {outer.type}, so this could not be true"
+        hint = f"`in` goes up the declared parents: `entity {min(low)} in {min(high)}` would declare one"
+        if low & self._above(high):
+            hint = f"it is the other way round: `{outer.span.text} in {inner.span.text}`"
+        self.findings.error("type-mismatch", span, message, hint)
+        return False
+
+    def _above(self, names: frozenset[str]) -> frozenset[str]:
+        """These entity types and all that they can lie in."""
+        if names not in self._higher:
+            found, ahead = set[str](), set(names)
+            while ahead:
+                found |= ahead
+                ahead = set[str]().union(*(self.schema.entities[each].parents for each in ahead)) - found
+            self._higher[names] = frozenset(found)
+        return self._higher[names]

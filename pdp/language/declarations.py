@@ -9,7 +9,7 @@ from typing import Final
 from pdp.diagnostics.source import Span
 from pdp.language import ast, wire
 from pdp.language.findings import Findings, near, place
-from pdp.language.literals import is_pointer
+from pdp.language.literals import pointer_problem
 from pdp.language.names import Home, Names, closed
 from pdp.language.schema import (
     DATA,
@@ -341,9 +341,8 @@ def written_fields(
     for item in items:
         if isinstance(item, ast.Pointer):
             found.add(item.text)
-            if not is_pointer(item.text):
-                hint = "`/name/given`; `~` is written `~0`, and `/` inside a name `~1` (RFC 6901)"
-                findings.error("invalid-pointer", item.span, f"`{item.text}` is not a JSON pointer", hint)
+            if (wrong := pointer_problem(item.text)) is not None:
+                findings.error("invalid-pointer", item.span, *wrong)
         elif isinstance(item, ast.Name):
             if names.find(item, home, ("fields",)) is not None:
                 found |= known.get(item.text, frozenset())

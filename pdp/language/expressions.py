@@ -204,8 +204,7 @@ class Expressions:
             return lost(node.span), NOTHING, NOTHING
         found = self.applied.resolve("between", types)
         if found is None:
-            wrong = operands[1] if types[1] != types[0] else operands[2]
-            self.mismatch.order(operands[0], wrong)
+            self.mismatch.between(operands)
             return lost(node.span), NOTHING, NOTHING
         return self.applied.resolved(found, operands, node.span), NOTHING, NOTHING
 

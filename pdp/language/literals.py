@@ -49,3 +49,16 @@ def _clock(written: str) -> tuple[str, str, str] | None:
 def is_pointer(written: str) -> bool:
     """RFC 6901, without the empty pointer: a field, not the whole."""
     return _POINTER.fullmatch(written) is not None
+
+
+def pointer_problem(written: str) -> tuple[str, str] | None:
+    """Message and hint of what is wrong with a pointer that stands in a policy, or None.
+
+    `/` alone is one, to the member with the empty name. Who writes it means the whole, and would mask nothing.
+    """
+    if written == "/":
+        return "`/` alone names no field", "a pointer names a member, as in `/name`; it covers all that is below it"
+    if not is_pointer(written):
+        hint = "`/name/given`; `~` is written `~0`, and `/` inside a name `~1` (RFC 6901)"
+        return f"`{written}` is not a JSON pointer", hint
+    return None

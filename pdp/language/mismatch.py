@@ -60,6 +60,16 @@ class Mismatch:
         else:
             self.takes(operator, (left, right), node.span)
 
+    def between(self, operands: tuple[core.Expr, ...]) -> None:
+        """`x between a and b` whose types are not one ordered type. Codes have an order, but no `between`."""
+        value, low, high = operands
+        if isinstance(value.type, CodeType):
+            x, a, b = (" ".join(each.span.text.split()) for each in operands)
+            message = f"`between` takes numbers, times and dates; found {value.type}"
+            self.findings.error("type-mismatch", value.span, message, f"write `{a} <= {x} and {x} < {b}`")
+            return
+        self.order(value, low if low.type != value.type else high)
+
     def order(self, left: core.Expr, right: core.Expr) -> None:
         if left.type in ORDERED or isinstance(left.type, CodeType):
             if left.type == right.type:

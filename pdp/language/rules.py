@@ -12,7 +12,7 @@ from pdp.language import ast, core
 from pdp.language.declarations import World, written_fields
 from pdp.language.expressions import Expressions
 from pdp.language.findings import near, place
-from pdp.language.literals import is_pointer
+from pdp.language.literals import pointer_problem
 from pdp.language.names import ACTIONS, Home
 from pdp.language.narrowing import both
 from pdp.language.schema import Attribute, record
@@ -250,8 +250,8 @@ class Rules:
     def _computed(self, item: ast.ComputedFields, scope: Scope) -> core.Expr:
         found = self.expressions.argument(item.expr, scope, SetType(TEXT))
         if isinstance(found, core.Literal) and isinstance(found.value, frozenset):
-            for wrong in sorted(str(each) for each in found.value if not is_pointer(str(each))):
-                self.findings.error("invalid-pointer", item.span, f'"{wrong}" is not a JSON pointer', "`/name/given`")
+            for wrong in filter(None, map(pointer_problem, sorted(map(str, found.value)))):
+                self.findings.error("invalid-pointer", item.span, *wrong)
         return self.expressions.bounded(found, item.span)
 
     def _duty(self, clause: ast.DutyClause, scope: Scope) -> core.Duty:
