@@ -42,7 +42,18 @@ class Effects(NamedTuple):
 class CompiledRule:
     """One rule in the settings that share its code. Everything that can be made before is made."""
 
-    __slots__ = ("_effects", "_number", "_world", "effect", "grant", "id", "refusal", "refusal_erred", "timed")
+    __slots__ = (
+        "_clock",
+        "_effects",
+        "_number",
+        "_world",
+        "effect",
+        "grant",
+        "id",
+        "refusal",
+        "refusal_erred",
+        "timed",
+    )
 
     def __init__(
         self, number: int, identifier: str, effect: str, refusal: Refusal | None, effects: Effects | None, world: World
@@ -53,6 +64,7 @@ class CompiledRule:
         self.refusal = refusal
         self.refusal_erred = None if refusal is None else erred(refusal)
         self.timed = False
+        self._clock: horizons.Clock | None = None
         self._number = number
         self._effects = effects
         self._world = world
@@ -63,6 +75,13 @@ class CompiledRule:
     @property
     def rule(self) -> Rule:
         return self._world.rules[self._number]
+
+    @property
+    def clock(self) -> horizons.Clock:
+        """Where the rule reads the clock, looked up when first asked for."""
+        if self._clock is None:
+            self._clock = horizons.Clock(self.rule)
+        return self._clock
 
     def settle(self, frame: Frame) -> bool:
         """The condition, by the interpreter. Raises EvaluationError."""
@@ -300,8 +319,8 @@ class DecisionFunction:
         """The first instant after now at which time alone could change the answer; now itself if none is known."""
         if not self.timed:
             return horizons.FOREVER
-        rules = (each.rule for each in self.candidates(frame) if each.timed)
-        return horizons.of_rules(rules, frame, self._world.schema.codes)
+        clocks = (each.clock for each in self.candidates(frame) if each.timed)
+        return horizons.of_rules(clocks, frame, self._world.schema.codes)
 
     def all_known(self, frame: Frame) -> bool:
         """Is no member of the read set unknown (SEMANTICS 23)?"""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from pdp.compile.concrete import children, expressions, timed
+from pdp.compile.concrete import children, expressions, reads_clock, timed, walk
 from pdp.compile.nodes import clock, literal
 from pdp.compile.zones import FIRST_DAY, LAST_DAY, Zone, tzif
 from pdp.language import semantics
@@ -54,13 +54,36 @@ class _Linear(NamedTuple):
     until: int
 
 
-def of_rules(rules: Iterable[Rule], frame: Frame, codes: Codes) -> int:
+class Clock:
+    """Which expressions of a rule read the clock, told once for all requests.
+
+    By identity. It holds the rule, so that no other expression can ever have one of these identities.
+    """
+
+    __slots__ = ("_reads", "expressions", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.expressions = tuple(expressions(rule))
+        self._reads: dict[int, bool] = {}
+        for expr in self.expressions:
+            for node in reversed(walk(expr)):  # What is inside comes first.
+                below = any(self._reads[id(each)] for each in children(node))
+                self._reads[id(node)] = below or reads_clock(node)
+
+    def reads(self, expr: Expr) -> bool:
+        """Also of an expression that was made for an element, which is in no rule."""
+        found = self._reads.get(id(expr))
+        return timed(expr) if found is None else found
+
+
+def of_rules(clocks: Iterable[Clock], frame: Frame, codes: Codes) -> int:
     """The horizon of these rules: the first change of any step in them; `frame.now` where one has none."""
-    looker = _Looker(frame, codes)
     until = FOREVER
     try:
-        for rule in rules:
-            for expr in expressions(rule):
+        for clock in clocks:
+            looker = _Looker(clock, frame, codes)
+            for expr in clock.expressions:
                 until = min(until, looker.change(expr))
     except (_Inexact, EvaluationError):
         return frame.now
@@ -68,14 +91,15 @@ def of_rules(rules: Iterable[Rule], frame: Frame, codes: Codes) -> int:
 
 
 class _Looker:
-    def __init__(self, frame: Frame, codes: Codes) -> None:
+    def __init__(self, clock: Clock, frame: Frame, codes: Codes) -> None:
+        self._timed = clock.reads
         self._frame = frame
         self._codes = codes
         self._now = frame.now
 
     def change(self, expr: Expr) -> int:
         """The first instant after now at which the value of a step, or whether it errs, can change."""
-        if not timed(expr):
+        if not self._timed(expr):
             return FOREVER
         match expr:
             case Variable():
@@ -88,7 +112,7 @@ class _Looker:
                 return self._unless_settled(False, items)
             case Or(items):
                 return self._unless_settled(True, items)
-            case If(condition, then, otherwise) if not timed(condition):
+            case If(condition, then, otherwise) if not self._timed(condition):
                 return self.change(then if self._value(condition) is True else otherwise)
             case Not() | If() | Select() | Has() | Is() | Collect():
                 return min(self.change(each) for each in children(expr))
@@ -101,7 +125,7 @@ class _Looker:
     def _unless_settled(self, truth: bool, items: tuple[Expr, ...]) -> int:
         """An `and` with an operand that is false at all times never changes; nor an `or` with one that is true."""
         for item in items:
-            if not timed(item) and self._is(truth, item):
+            if not self._timed(item) and self._is(truth, item):
                 return FOREVER
         return min(self.change(item) for item in items)
 
@@ -161,9 +185,9 @@ class _Looker:
         match expr:
             case Variable("now"):
                 return _Linear(1, 0, FOREVER)
-            case Operation("add", (left, right)) if timed(expr):
+            case Operation("add", (left, right)) if self._timed(expr):
                 return self._sum(self._linear(left), self._linear(right), 1)
-            case Operation("subtract", (left, right)) if timed(expr):
+            case Operation("subtract", (left, right)) if self._timed(expr):
                 return self._sum(self._linear(left), self._linear(right), -1)
             case _:
                 until = self.change(expr)
