@@ -388,6 +388,10 @@ def paths(root: Type, wanted: Type, longest: int = 3) -> tuple[_Path, ...]:
     return tuple(found)
 
 
+_PINNED: Final = (TEXT, *map(type_of, ("Role", "Purpose", "Confidentiality")))
+"""The types of what rules are found by."""
+
+
 class Terms:
     """Draws the terms of one policy set."""
 
@@ -513,16 +517,19 @@ class Terms:
         return And((guard, Operation(self.pick(("equal", "not_equal")), (read, other), BOOL, self.span())), self.span())
 
     def optional(self, scope: Scope) -> Select:
-        chosen = [
+        found = self.path(self.pick(self.optionals(scope)))
+        assert isinstance(found, Select)
+        return found
+
+    def optionals(self, scope: Scope) -> list[tuple[str, Type, _Path]]:
+        """What may be absent, each as a path."""
+        return [
             (name, root, (*path, (attribute, type, optional, slots)))
             for name, root in scope.variables.items()
             for path in _all_paths(root)
             for attribute, (type, optional, slots) in members(path[-1][1] if path else root).items()
             if optional
         ]
-        found = self.path(self.pick(chosen))
-        assert isinstance(found, Select)
-        return found
 
     def narrowed(self, _: Type, depth: int, scope: Scope) -> Expr:
         """`x is T and ..`, `if x is T then .. else ..`: the body knows what x is."""
@@ -588,29 +595,38 @@ class Terms:
 
     def condition(self, depth: int, scope: Scope) -> Expr:
         """Pins, as real rules have them, and then something more."""
-        items = [self.pin(scope) for _ in range(self.draw(st.integers(0, 3)))]
+        items = [item for _ in range(self.draw(below(3))) for item in self.pins(scope)]
         rest = self.term(BOOL, depth, scope)
         if not items:
             return Literal(True, BOOL, self.span()) if self.one_in(8) else rest
-        items.insert(self.draw(st.integers(0, len(items))), rest)
-        made = And(tuple(items), self.span())
+        if self.one_in(3):
+            items.append(rest)
+        else:
+            items.insert(self.draw(below(len(items) + 1)), rest)
         subject = scope.variables["subject"]
         if isinstance(subject, EntityType) and len(subject.names) > 1 and self.one_in(2):
             guard = Is(Variable("subject", subject, self.span()), frozenset({"Clinician"}), self.span())
-            inner = self.pin(scope.binding("subject", CLINICIAN))
-            return And((guard, inner, *made.items), self.span())
-        return made
+            items = [guard, *self.pins(scope.binding("subject", CLINICIAN)), *items]
+        return And(tuple(items), self.span())
+
+    def pins(self, scope: Scope) -> list[Expr]:
+        """One pin; or a guard, and the pin that it allows."""
+        if not self.one_in(3):
+            return [self.pin(scope)]
+        choices = [each for each in self.optionals(scope) if each[2][-1][1] in _PINNED]
+        chosen = self.pick(choices)
+        read = self.path(chosen)
+        assert isinstance(read, Select)
+        guard = Has(self.again(read.target), read.name, read.slots, self.span())
+        return [guard, self.pinned(read, scope)]
 
     def pin(self, scope: Scope) -> Expr:
         """An attribute of subject, resource or context that equals, lies in, or lies below something written down."""
-        type = self.pick(
-            [
-                each
-                for each in (TEXT, *map(type_of, ("Role", "Purpose", "Confidentiality")))
-                if self.reachable(each, scope)
-            ]
-        )
-        attribute = self.path(self.pick(self.reachable(type, scope)))
+        type = self.pick([each for each in _PINNED if self.reachable(each, scope)])
+        return self.pinned(self.path(self.pick(self.reachable(type, scope))), scope)
+
+    def pinned(self, attribute: Expr, scope: Scope) -> Expr:
+        type = attribute.type
         shape = self.draw(st.integers(0, 3))
         if shape == 0 and type == TEXT:
             other = self.path(self.pick(self.reachable(TEXT, scope)))

@@ -173,6 +173,8 @@ _ENTITIES: Final = (
         office="Ip?",
         manager="Clinician?",
         active="Bool",
+        team="Text? from token",
+        rank="Confidentiality?",
     ),
     _entity("Service", trusted="Bool from certificate", department="Text", clearance="Int"),
     _entity(
@@ -196,6 +198,7 @@ _ENTITIES: Final = (
         networks="Set<Ip>",
         periods=f"List<{PERIOD}>",
         draft="Bool",
+        team="Text?",
     ),
     _entity("Note", "Patient", patient="Patient", author="Clinician", department="Text", count="Int", draft="Bool"),
 )

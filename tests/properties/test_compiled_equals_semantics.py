@@ -17,7 +17,7 @@ from pdp.language.core import And, Expr, Literal, Not, Operation, Or, PolicySet,
 from pdp.language.operators import TABLE
 from pdp.language.semantics import EvaluationError, evaluate, pointers
 from pdp.language.types import BOOL, ListType, SetType, Type
-from pdp.model.decision import Grant, Obligation
+from pdp.model.decision import Grant, Obligation, RuleError
 from pdp.model.frame import Frame
 from pdp.model.value import ABSENT, INT_MAX, INT_MIN, UNKNOWN, Ip, canonical
 from tests.generators import PAIRS, SIGNATURES, TYPES, frames, policy_sets, terms
@@ -92,11 +92,16 @@ def attempt(function: Any, *arguments: Any) -> object:
 
 
 def contribution(rule: Rule, frame: Frame) -> Grant:
-    """What a permit that applies contributes (LANGUAGE section 8): an erring release condition restricts."""
+    """What a permit that applies contributes (LANGUAGE section 8): an erring release condition restricts, recorded."""
     fields = None
+    errors: tuple[RuleError, ...] = ()
     if rule.release is not None:
-        condition = rule.release.condition
-        if condition is None or outcome(condition, frame) is not False:
+        try:
+            applies = rule.release.condition is None or evaluate(rule.release.condition, frame, CODES)
+        except EvaluationError as error:
+            applies = True
+            errors = (RuleError(rule.id, error.code, error.message, error.span.where),)
+        if applies:
             fields = pointers(rule.release.fields, frame, CODES)
     obligations = tuple(
         Obligation(
@@ -107,7 +112,7 @@ def contribution(rule: Rule, frame: Frame) -> Grant:
         )
         for duty in rule.duties
     )
-    return Grant(rule.id, fields, obligations)
+    return Grant(rule.id, fields, obligations, errors)
 
 
 @COMPILED
