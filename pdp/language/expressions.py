@@ -30,7 +30,7 @@ from pdp.language.narrowing import (
     without,
 )
 from pdp.language.operators import CONSTANTS
-from pdp.language.references import References
+from pdp.language.references import NULLS, References
 from pdp.language.scope import Binding, Scope
 from pdp.language.types import (
     BOOL,
@@ -146,7 +146,7 @@ class Expressions:
                 variable = core.Variable(binding.name, binding.type, target.span)
                 return self._select(variable, member, node, scope), NOTHING, NOTHING
         found = self.checked(target, scope)[0]
-        return self._select(found, self.members.of(found, node.name), node, scope), NOTHING, NOTHING
+        return self._select(found, self.members.of(found, node.name, scope), node, scope), NOTHING, NOTHING
 
     def _select(self, target: core.Expr, member: Member | None, node: ast.Member, scope: Scope) -> core.Expr:
         if member is None or member.type is RECOVERY:
@@ -177,6 +177,10 @@ class Expressions:
             return self.conjunction(_chain(node, "and"), scope, node.span)
         if operator == "or":
             return self._or(node, scope)
+        for each, other in ((node.right, node.left), (node.left, node.right)):
+            if operator in ("==", "!=") and isinstance(each, ast.Reference) and self._null(each.name, scope):
+                self.references.no_null(each.span, other, present=operator == "!=")
+                return lost(node.span), NOTHING, NOTHING
         left, right = self._operands(operator, node.left, node.right, scope)
         if left.type is RECOVERY or right.type is RECOVERY:
             return lost(node.span), NOTHING, NOTHING
@@ -185,6 +189,9 @@ class Expressions:
             self.mismatch.binary(node, left, right)
             return lost(node.span), NOTHING, NOTHING
         return self.applied.resolved(found, (left, right), node.span), NOTHING, NOTHING
+
+    def _null(self, name: str, scope: Scope) -> bool:
+        return name in NULLS and name not in scope.variables and name not in self.names.table
 
     def _operands(self, operator: str, left: ast.Expr, right: ast.Expr, scope: Scope) -> tuple[core.Expr, core.Expr]:
         """Both, an empty literal after the other: the other says its type."""
@@ -243,7 +250,7 @@ class Expressions:
             member = self.members.of_binding(binding, node.name)
         else:
             target = self.checked(node.target, scope)[0]
-            member = self.members.of(target, node.name)
+            member = self.members.of(target, node.name, scope)
         if member is None:
             return lost(node.span), NOTHING, NOTHING
         path = path_of(target)
@@ -251,6 +258,9 @@ class Expressions:
         return found, present((*path, node.name.text) if path else None), NOTHING
 
     def _is(self, node: ast.IsType, scope: Scope, _expected: Type | None) -> Checked:
+        if self._null(node.type.text, scope):
+            self.references.no_null(node.type.span, node.target, present=False)
+            return lost(node.span), NOTHING, NOTHING
         target = self.checked(node.target, scope)[0]
         names = self.world.types.entities(node.type, scope.home)
         if target.type is RECOVERY or not names:

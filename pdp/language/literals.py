@@ -10,6 +10,8 @@ from pdp.language.findings import near
 
 _POINTER: Final = re.compile(r"(/([^~/\x00]|~[01])*)+")
 
+_OFFSET: Final = re.compile(r"(GMT|UTC|Z)? ?[-+]? ?[0-9][0-9:.]*", re.IGNORECASE)
+
 
 def problem(operator: str, position: int, written: str) -> tuple[str, str, str] | None:
     """Code, message and hint of what is wrong with the literal argument at a position of an operator, or None."""
@@ -35,6 +37,8 @@ def _zone(written: str) -> tuple[str, str, str] | None:
     if written in calendar.zone_names():
         return None
     hint = near(written, calendar.zone_names()) or "zones are IANA names, such as `America/Chicago`"
+    if _OFFSET.fullmatch(written):
+        hint = "zones are IANA names, such as `Europe/Berlin`, never offsets: these change with summer time"
     return "unknown-zone", f"there is no time zone `{written}`", hint
 
 

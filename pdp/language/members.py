@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from pdp.diagnostics.source import NOWHERE, Span
 from pdp.language import ast, core
@@ -14,6 +15,8 @@ from pdp.language.schema import Attribute
 from pdp.language.scope import Binding, Scope
 from pdp.language.types import RECOVERY, EntityType, RecordType, Type
 
+_OF_EVERY_ENTITY: Final = {"id": "id", "uid": "id", "identifier": "id", "type": "type_name"}
+"""What other languages write as an attribute of any entity, and the function that gives it."""
 Slots = tuple[tuple[str, int], ...]
 
 
@@ -35,13 +38,13 @@ class Members:
         self.findings = world.findings
         self._known: dict[tuple[frozenset[str], str], Member] = {}
 
-    def of(self, target: core.Expr, name: ast.Name) -> Member | None:
+    def of(self, target: core.Expr, name: ast.Name, scope: Scope) -> Member | None:
         """The attribute of an entity or record; None, and reported, where there is none."""
         match target.type:
             case EntityType(names):
                 found = self._known.get((names, name.text))
                 if found is None:
-                    found = self._of_entities(names, target, name)
+                    found = self._of_entities(names, target, name, scope)
                     if found is not None:
                         self._known[names, name.text] = found
                 return found
@@ -68,12 +71,12 @@ class Members:
         self.findings.error("unknown-attribute", name.span, message, hint)
         return None
 
-    def _of_entities(self, names: frozenset[str], target: core.Expr, name: ast.Name) -> Member | None:
+    def _of_entities(self, names: frozenset[str], target: core.Expr, name: ast.Name, scope: Scope) -> Member | None:
         entities = self.world.schema.entities
         found = {each: entities[each].attributes.get(name.text) for each in sorted(names)}
         held = {each: attribute for each, attribute in found.items() if attribute is not None}
         if len(held) < len(found) or not held:
-            self._without(found, held, target, name)
+            self._without(found, held, target, name, scope)
             return None
         types = {attribute.type for attribute in held.values()}
         if RECOVERY in types:
@@ -93,11 +96,18 @@ class Members:
         held: Mapping[str, Attribute],
         target: core.Expr,
         name: ast.Name,
+        scope: Scope,
     ) -> None:
         if held:
             lacking = min(each for each, attribute in found.items() if attribute is None)
             message = f"`{_written(target)}` may be `{lacking}`, which has no attribute `{name.text}`"
             hint = f"test the type first: `{_written(target)} is {min(held)} and ..`"
+        elif (path_of(target) or ()) in scope.facts.types:
+            message = f"`{_written(target)}` can only be {target.type} here, which has no attribute `{name.text}`"
+            hint = "the test to the left leaves nothing else: right of `or` it was false, so use `and`"
+        elif name.text in _OF_EVERY_ENTITY:
+            message = f"`{_written(target)}` has no attribute `{name.text}`"
+            hint = f"write `{_OF_EVERY_ENTITY[name.text]}({_written(target)})`"
         else:
             message = f"`{_written(target)}` has no attribute `{name.text}`"
             entities = self.world.schema.entities
@@ -132,6 +142,8 @@ def _suggestion(name: str, choices: Mapping[str, Attribute]) -> str:
     if not hint:
         return f"it has {', '.join(f'`{each}`' for each in sorted(choices)[:6])}" if choices else "it has none at all"
     meant = choices[hint.split("`")[1]]
+    if meant.type is RECOVERY:
+        return hint
     where = f", declared at {place(meant.span)}" if meant.span is not NOWHERE else ""
     return f"{hint} It is {a(meant.type)}{where}"
 

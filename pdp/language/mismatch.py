@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from pdp.diagnostics.source import Span
-from pdp.language import ast, core
-from pdp.language.findings import Findings
+from pdp.language import ast, core, wire
+from pdp.language.findings import Findings, a
 from pdp.language.operators import BY_SYMBOL
 from pdp.language.schema import Schema
 from pdp.language.types import (
     BOOL,
+    DATE,
     DECIMAL,
     DURATION,
     INSTANT,
@@ -27,6 +28,13 @@ from pdp.language.types import (
 )
 
 _ORDERINGS: Final = frozenset({"<", "<=", ">", ">=", "between"})
+WRITTEN: Final[dict[Type, tuple[str, str]]] = {
+    INSTANT: ("instant", '`instant("2026-01-01T00:00:00Z")`'),
+    DATE: ("date", '`date("2026-01-01")`'),
+    DURATION: ("duration", "`30 days`"),
+    IP: ("ip", '`ip("10.0.0.0/8")`'),
+}
+"""Types whose constants are written as a text in a function: which, and an example."""
 _ORDERED_NAMES: Final = "an Int, a Decimal, an Instant, a Date or a Duration"
 
 
@@ -43,7 +51,9 @@ class Mismatch:
     def binary(self, node: ast.Binary, left: core.Expr, right: core.Expr) -> None:
         """`left` and `right` do not fit the operator between them."""
         operator = node.operator
-        if operator in ("==", "!="):
+        if operator != "in" and left.type == TEXT and right.type in WRITTEN:
+            self.expected(right.type, left)
+        elif operator in ("==", "!="):
             self.expected(left.type, right)
         elif operator in _ORDERINGS:
             self.order(left, right)
@@ -94,8 +104,8 @@ class Mismatch:
                 self.expected(inner, reported)
             case EntityType() | CodeType():
                 self.expected(whole.type, element)
-            case _ if whole.type == IP:
-                self.expected(IP, element)
+            case _ if whole.type == IP or (whole.type == TEXT and element.type == IP):
+                self.expected(IP, element if whole.type == IP else whole)
             case _:
                 message = f"expected a Set or List, found {whole.type}"
                 self.findings.error("type-mismatch", whole.span, message, "write `{..}` around a single value")
@@ -120,12 +130,27 @@ class Mismatch:
             return "`id(..)` gives the identifier of an entity"
         if wanted == BOOL and isinstance(found.type, SetType | ListType):
             return "`size(..) > 0` asks whether there are any"
+        if wanted == DURATION and found.type == INT:
+            return f"a Duration has a unit: `{written if written is not None else 30} days`"
+        if wanted in WRITTEN and found.type == TEXT:
+            return self._constant_hint(wanted, written)
         return ""
+
+    def _constant_hint(self, wanted: Type, written: object) -> str:
+        """A text where a constant is meant: the constant, as it stands if it is well written."""
+        function, example = WRITTEN[wanted]
+        if written is None:
+            return f"a Text is never {a(wanted)}: declare it as one, `name: {wanted}`"
+        try:
+            wire.typed(written, wanted, self.schema)
+        except wire.IllTyped:
+            return f'write `{function}("..")`, as in {example}'
+        return f'write `{function}("{written}")`'
 
     def _code_hint(self, wanted: CodeType, written: str) -> str:
         for name in sorted(wanted.vocabularies):
-            for symbol, wire in self.schema.codes.vocabularies[name].symbols.items():
-                if written in (symbol, wire):
+            for symbol, code in self.schema.codes.vocabularies[name].symbols.items():
+                if written in (symbol, code):
                     return f"write `{name}.{symbol}`"
         return f"a code is written `{min(wanted.vocabularies)}.name`"
 

@@ -55,6 +55,25 @@ _CODES: Final = {
     ("action",): "unknown-action",
 }
 TYPE_NAMES: Final = (*TYPES, *VOCABULARIES)
+_NOUNS: Final = {TYPE_NAMES: "type", ("fields",): "set of fields"}
+"""What is looked for, where the first of the sorts does not say it."""
+FOREIGN_TYPES: Final = {
+    foreign: ours
+    for ours, names in {
+        "Int": "int integer long short number int32 int64 i64 bigint",
+        "Text": "string str char varchar",
+        "Bool": "bool boolean",
+        "Decimal": "decimal float double real numeric money",
+        "Instant": "datetime timestamp time zoneddatetime",
+        "Duration": "duration timedelta timespan interval",
+        "Ip": "ipaddr ipaddress inet cidr",
+        "List<..>": "list array vector sequence seq tuple",
+        "Set<..>": "set hashset bag",
+        "{ name: Type }": "map dict record object struct json",
+    }.items()
+    for foreign in names.split()
+}
+"""Types of other languages, in small letters, and ours."""
 
 
 class Names:
@@ -108,7 +127,8 @@ class Names:
         group = self.table.get(name.text)
         if not group:
             choices = [text for text, others in self.table.items() if others[0].sort in sorts and _sees(home, others)]
-            self.findings.error(code, name.span, f"there is no {sorts[0]} `{name.text}`", near(name.text, choices))
+            message = f"there is no {_NOUNS.get(sorts, sorts[0])} `{name.text}`"
+            self.findings.error(code, name.span, message, _instead(name.text, sorts, choices))
             return None
         if group[0].sort not in sorts:
             message = f"`{name.text}` is {_with_article(group[0].sort)}, not {_with_article(' or '.join(sorts))}"
@@ -133,6 +153,16 @@ class Names:
             self.findings.error("layer-violation", name.span, message, hint)
             return None
         return lowest
+
+
+def _instead(name: str, sorts: tuple[str, ...], choices: list[str]) -> str:
+    """What to write for a name that is declared nowhere."""
+    if sorts == TYPE_NAMES:
+        meant = FOREIGN_TYPES.get(name.lower())
+        return f"in Ward it is `{meant}`" if meant else near(name, [*choices, *PRIMITIVES])
+    if sorts == ("fields",):
+        return near(name, choices) or f"a single field is written `/{name}`"
+    return near(name, choices)
 
 
 def _sees(home: Home, group: list[Declared]) -> bool:

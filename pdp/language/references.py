@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from pdp.diagnostics.source import Span
 from pdp.language import ast, core
 from pdp.language.declarations import World
 from pdp.language.expand import substitute
@@ -13,6 +16,21 @@ from pdp.language.names import FUNCTIONS, PLACES, VOCABULARIES, Declared
 from pdp.language.narrowing import NOTHING, moved, path_of
 from pdp.language.scope import Define, Scope
 from pdp.language.types import RECOVERY, EntityType, Type, fits
+
+NULLS: Final = frozenset({"null", "nil", "none", "None", "NULL", "undefined"})
+_FOREIGN_FUNCTIONS: Final = {
+    "age": '`years_between(born, date_in(now, "Europe/Berlin"))` gives an age in years',
+    "today": '`date_in(now, "Europe/Berlin")` gives the date of today',
+    "len": "`size(..)` counts the members of a Set or List, `length(..)` the characters of a Text",
+    "count": "`size(..)` counts the members of a Set or List",
+    "datetime": '`instant("2026-01-01T00:00:00Z")` is a constant',
+    "timestamp": '`instant("2026-01-01T00:00:00Z")` is a constant',
+    "contains": "write `s contains x`",
+    "exists": "write `x has name` for an attribute, `any x in s: ..` for a member",
+    "has": "write `x has name`",
+    "set": "a set is written `{a, b}`",
+}
+"""Functions of other languages, and what serves for them."""
 
 
 class References:
@@ -88,6 +106,14 @@ class References:
                 return f"did you mean `{vocabulary.name}.{name}`?"
         return ""
 
+    def no_null(self, place: Span, beside: ast.Expr, *, present: bool) -> None:
+        """`x.a == null`, where `not x has a` is meant."""
+        test = "x has name"
+        if isinstance(beside, ast.Member):
+            test = f"{beside.target.span.text} has {beside.name.text}"
+        hint = f"write `{test}`" if present else f"write `not {test}`"
+        self.findings.error("unknown-name", place, f"there is no `{place.text}` in Ward", hint)
+
     def _constant(self, node: ast.Reference, scope: Scope) -> Checked:
         name = ast.Name(node.name, node.span)
         if self.names.find(name, scope.home, ("define",)) is None:
@@ -109,7 +135,8 @@ class References:
         name = node.name.text
         if name not in self.names.table:
             choices = [*FUNCTIONS, *(each.name.text for each in self.names.of_sort("define"))]
-            self.findings.error("unknown-name", node.name.span, f"there is no function `{name}`", near(name, choices))
+            hint = _FOREIGN_FUNCTIONS.get(name.lower()) or near(name, choices)
+            self.findings.error("unknown-name", node.name.span, f"there is no function `{name}`", hint)
             return None
         found = self.names.find(node.name, scope.home, ("define",))
         define = self.defines.get(name) if found else None

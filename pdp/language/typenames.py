@@ -7,7 +7,7 @@ from typing import assert_never
 
 from pdp.language import ast
 from pdp.language.findings import Findings
-from pdp.language.names import TYPE_NAMES, TYPES, VOCABULARIES, Declared, Home, Names, closed
+from pdp.language.names import FOREIGN_TYPES, TYPE_NAMES, TYPES, VOCABULARIES, Declared, Home, Names, closed
 from pdp.language.types import (
     PRIMITIVES,
     RECOVERY,
@@ -106,7 +106,10 @@ class Types:
         inner = self.of(element, home)
         if constructor not in ("Set", "List"):
             message = f"there is no collection `{constructor}`"
-            self.findings.error("unknown-type", written.span, message, "collections are `Set<T>` and `List<T>`")
+            hint = "collections are `Set<T>` and `List<T>`"
+            if FOREIGN_TYPES.get(constructor.lower(), "") in ("List<..>", "Set<..>"):
+                hint = f"in Ward it is `{FOREIGN_TYPES[constructor.lower()].replace('..', str(inner))}`"
+            self.findings.error("unknown-type", written.span, message, hint)
             return RECOVERY
         if inner is RECOVERY:
             return RECOVERY
