@@ -29,6 +29,20 @@ DECLARATION_WORDS = (
     "invariant",
 )
 
+EXCEPTIONS = (
+    "preventing_harm",
+    "privacy",
+    "security",
+    "infeasibility",
+    "health_it_performance",
+    "content_and_manner",
+    "fees",
+    "licensing",
+    "tefca_manner",
+)
+CURES = ("step_up", "consent", "purpose", "relationship")
+"""The words that `exception` and `cure` take."""
+
 _GROUPS = (
     (("NAME", "CITES", "MODULE", "QUERY"), "a name"),
     (("NAME", "LPAR", "LSQB"), "an expression"),

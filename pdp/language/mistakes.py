@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 
 from pdp.diagnostics.diagnostic import Diagnostic
 from pdp.diagnostics.source import Source, Span
 from pdp.diagnostics.suggest import closest
+from pdp.language import slips
 from pdp.language.automaton import Failure
 from pdp.language.expected import DECLARATION_WORDS, expected
 from pdp.language.lex import END, STRAY, end_of, text_of
+from pdp.language.slips import unexpected
 
 Guess = Callable[[Failure, Span], "Diagnostic | None"]
 
@@ -18,19 +21,21 @@ def explain(failure: Failure, source: Source) -> Diagnostic:
     """The finding for a failure: the first guess that fits, else what was expected."""
     token = failure.token
     if failure.kind == END:
-        end = end_of(failure.previous) if failure.previous else token.start()
-        place = Span(source, end, end)
-        return Diagnostic("unexpected-end", place, "the text ends in the middle of a declaration", expected(failure))
+        return _ended(failure, source)
     place = Span(source, token.start(), end_of(token))
     for guess in _GUESSES:
         found = guess(failure, place)
         if found is not None:
             return found
-    return _unexpected(place, expected(failure))
+    return unexpected(place, expected(failure))
 
 
-def _unexpected(place: Span, hint: str) -> Diagnostic:
-    return Diagnostic("unexpected-token", place, f"`{place.text}` cannot stand here", hint)
+def _ended(failure: Failure, source: Source) -> Diagnostic:
+    end = end_of(failure.previous) if failure.previous else failure.token.start()
+    line = slips.open_line(failure, source, end)
+    hint = expected(failure) if line is None else f"the `{{` of line {line} is not closed"
+    message = "the text ends in the middle of a declaration"
+    return Diagnostic("unexpected-end", Span(source, end, end), message, hint)
 
 
 # Guesses, in order ----------------------------------------------------------------------------------------------------
@@ -67,30 +72,31 @@ def _stray_character(failure: Failure, place: Span) -> Diagnostic | None:
     if not text.isascii() and text.isalpha():
         message = f"`{text}` cannot be part of a name"
         return Diagnostic("unknown-character", place, message, "names are ASCII letters, digits and `_`")
+    if not text.isascii():
+        name = unicodedata.name(text, "a character without a name")
+        hint = "write a plain space" if text.isspace() else _STRAY_HINTS.get(text, "")
+        shown = f"U+{ord(text):04X}" if text.isspace() or not text.isprintable() else f"`{text}` (U+{ord(text):04X})"
+        return Diagnostic("unknown-character", place, f"{shown}, {name}, has no meaning in Ward", hint)
     hint = _STRAY_HINTS.get(text, "")
     return Diagnostic("unknown-character", place, f"`{text}` has no meaning in Ward", hint)
 
 
-def _division_or_comment(failure: Failure, place: Span) -> Diagnostic | None:
-    if failure.kind != "POINTER":
-        return None
-    if place.text.startswith("//"):
-        return _unexpected(place, "a comment begins with `#`")
-    if failure.expects("STAR"):
-        return _unexpected(place, "there is no division sign: write `div(a, b)`; a field is named after `release only`")
+def _division(failure: Failure, place: Span) -> Diagnostic | None:
+    if failure.kind == "POINTER" and failure.expects("STAR"):
+        return unexpected(place, "there is no division sign: write `div(a, b)`; a field is named after `release only`")
     return None
 
 
 def _quoted_id(failure: Failure, place: Span) -> Diagnostic | None:
     if failure.kind not in ("STRING", "QUOTED") or not failure.expects("ID"):
         return None
-    return _unexpected(place, f"an id is written without quotes: `{place.text[1:-1]}`")
+    return unexpected(place, f"an id is written without quotes: `{place.text[1:-1]}`")
 
 
 def _quoted_name(failure: Failure, place: Span) -> Diagnostic | None:
     if failure.kind not in ("STRING", "QUOTED") or not place.source.text[place.end :].lstrip().startswith(":"):
         return None
-    return _unexpected(place, f"the name of an attribute is written without quotes: `{place.text[1:-1]}`")
+    return unexpected(place, f"the name of an attribute is written without quotes: `{place.text[1:-1]}`")
 
 
 def _single_quotes(failure: Failure, place: Span) -> Diagnostic | None:
@@ -103,20 +109,20 @@ def _single_quotes(failure: Failure, place: Span) -> Diagnostic | None:
 def _late_sentence(failure: Failure, place: Span) -> Diagnostic | None:
     if failure.kind != "STRING" or not (failure.expects("CITES") and failure.expects("UNLESS")):
         return None
-    return _unexpected(place, "the sentence of a rule stands right after its id; what follows are clauses")
+    return unexpected(place, "the sentence of a rule stands right after its id; what follows are clauses")
 
 
 def _method(failure: Failure, place: Span) -> Diagnostic | None:
     previous = failure.previous
     if place.text != "(" or previous is None or not place.source.text[: previous.start()].rstrip().endswith("."):
         return None
-    return _unexpected(place, f"there are no methods: write `{text_of(previous)}(..)`, with the value inside")
+    return unexpected(place, f"there are no methods: write `{text_of(previous)}(..)`, with the value inside")
 
 
 def _rule_in_parentheses(failure: Failure, place: Span) -> Diagnostic | None:
     if place.text != "(" or failure.previous is None or text_of(failure.previous) not in ("permit", "forbid"):
         return None
-    return _unexpected(
+    return unexpected(
         place, f"write `{text_of(failure.previous)} ACTIONS on TYPES as ID`, and the condition after `when`"
     )
 
@@ -125,11 +131,11 @@ def _misplaced_not(failure: Failure, place: Span) -> Diagnostic | None:
     if place.text != "not" or failure.previous is None:
         return None
     if text_of(failure.previous) == "is":
-        return _unexpected(place, "write `not x is T`")
+        return unexpected(place, "write `not x is T`")
     if failure.expects("IN"):
-        return _unexpected(place, "`not` stands before the whole comparison: write `not x in y`")
+        return unexpected(place, "`not` stands before the whole comparison: write `not x in y`")
     if failure.expects("INT"):
-        return _unexpected(place, "`not` binds looser than comparisons: set parentheses around it")
+        return unexpected(place, "`not` binds looser than comparisons: set parentheses around it")
     return None
 
 
@@ -137,28 +143,28 @@ def _square_type(failure: Failure, place: Span) -> Diagnostic | None:
     previous = failure.previous
     if place.text not in ("[", "(") or previous is None or text_of(previous) not in ("Set", "List"):
         return None
-    return _unexpected(place, f"write `{text_of(previous)}<Text>`")
+    return unexpected(place, f"write `{text_of(previous)}<Text>`")
 
 
 def _hyphen(failure: Failure, place: Span) -> Diagnostic | None:
     previous = failure.previous
     if place.text != "-" or previous is None or end_of(previous) != place.start or failure.kind != "MINUS":
         return None
-    return _unexpected(place, "only ids of rules and fixtures hold hyphens: write `_`")
+    return unexpected(place, "only ids of rules and fixtures hold hyphens: write `_`")
 
 
 def _doubled_equals(failure: Failure, place: Span) -> Diagnostic | None:
     if place.text in ("==", ":", ":=") and failure.expects("EQUAL"):
-        return _unexpected(place, "write `=`")
+        return unexpected(place, "write `=`")
     if place.text == "=" and failure.expects("COLON"):
-        return _unexpected(place, "write `:`")
+        return unexpected(place, "write `:`")
     return None
 
 
 def _conditional(failure: Failure, place: Span) -> Diagnostic | None:
     if place.text != "?" or not failure.expects("EQ"):
         return None
-    return _unexpected(place, "write `if c then a else b`")
+    return unexpected(place, "write `if c then a else b`")
 
 
 def _reserved_word(failure: Failure, place: Span) -> Diagnostic | None:
@@ -207,18 +213,30 @@ _FOREIGN = {
 
 _GUESSES: tuple[Guess, ...] = (
     _stray_character,
-    _division_or_comment,
+    slips.unclosed_brace,
+    slips.foreign_comment,
+    _division,
     _quoted_id,
     _quoted_name,
     _single_quotes,
+    slips.unnamed_argument,
     _late_sentence,
+    slips.late_id,
+    slips.is_not_equality,
+    slips.foreign_quantifier,
+    slips.set_in_parentheses,
     _method,
     _rule_in_parentheses,
     _misplaced_not,
     _square_type,
     _hyphen,
+    slips.place_as_name,
+    slips.default_value,
     _doubled_equals,
     _conditional,
+    slips.word_of_a_list,
+    slips.reserved_id,
+    slips.id_of_words,
     _misspelt_keyword,
     _reserved_word,
 )

@@ -26,6 +26,7 @@ from pdp.language.expected import DECLARATION_WORDS
 from pdp.language.lex import COMMENT, END, Lexer
 from pdp.language.mistakes import explain
 from pdp.language.nesting import MAX_NESTING, too_deep
+from pdp.language.slips import next_declaration
 
 MAX_BYTES = 1 << 20
 MAX_FINDINGS = 100
@@ -34,6 +35,7 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]|\r(?!\n)"
 )
 """Controls, half characters, and what an editor may show as a line end, as nothing, or as a turn of direction."""
+_CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})(?= |\r?$)", re.MULTILINE)
 _DECLARATION = re.compile(rf"^[ \t]*({'|'.join(DECLARATION_WORDS)})\b(?!-)", re.MULTILINE)
 
 
@@ -95,6 +97,12 @@ def _unreadable(source: Source) -> Iterator[Diagnostic]:
         message, hint = "the file is larger than 1 MiB", "split it: the order of files never matters"
         yield Diagnostic("file-too-large", Span(source, 0, min(1, len(text))), message, hint)
         return
+    conflict = _CONFLICT.search(text)
+    if conflict is not None:
+        hint = "decide for one side, and take out `<<<<<<<`, `=======`, `>>>>>>>` and the other"
+        place = Span(source, conflict.start(), conflict.end())
+        yield Diagnostic("merge-conflict", place, "this is an unresolved merge conflict", hint)
+        return
     for found in islice(_HIDDEN.finditer(text), MAX_FINDINGS):
         code, what, hint = "hidden-character", "a character that does not show", "remove it; in a text, write `\\u{..}`"
         if found.start() == 0 and found[0] == "\ufeff":
@@ -110,7 +118,8 @@ def _unreadable(source: Source) -> Iterator[Diagnostic]:
 
 def _next_declaration(text: str, failure: Failure) -> int | None:
     """Where to read on: at a declaration's word that begins a line, not further right than the one that failed."""
-    position = failure.token.start()
+    begins = next_declaration(failure)
+    position = (begins or failure.token).start()
     column = failure.begun - _line_start(text, failure.begun)
     for found in _DECLARATION.finditer(text, _line_start(text, position)):
         start = found.start(1)

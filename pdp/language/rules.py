@@ -10,6 +10,7 @@ from typing import Final
 from pdp.diagnostics.source import Span
 from pdp.language import ast, core
 from pdp.language.declarations import World, written_fields
+from pdp.language.expected import CURES, EXCEPTIONS
 from pdp.language.expressions import Expressions
 from pdp.language.findings import near, place
 from pdp.language.literals import pointer_problem
@@ -21,18 +22,6 @@ from pdp.language.types import BOOL, INSTANT, RECOVERY, TEXT, EntityType, Record
 
 Pairs = frozenset[tuple[str, str]]
 
-EXCEPTIONS: Final = (
-    "preventing_harm",
-    "privacy",
-    "security",
-    "infeasibility",
-    "health_it_performance",
-    "content_and_manner",
-    "fees",
-    "licensing",
-    "tefca_manner",
-)
-CURES: Final = ("step_up", "consent", "purpose", "relationship")
 _GRANTING: Final = frozenset({"permit", "emergency"})
 # Which effects a clause fits; the others fit all.
 _CLAUSES: Final[Mapping[str, frozenset[str]]] = {

@@ -43,6 +43,14 @@ ENTRIES: Final[dict[str, Entry]] = {
         good="# A file of 1 MiB is fine.\n",
         repeat=("# Sixteen bytes.\n", 65_536),
     ),
+    "merge-conflict": Entry(
+        STAGE,
+        "the file holds the marks of a merge conflict",
+        "Two versions stand in the file one after the other, and nobody has decided between them. Nothing else is said "
+        "of the file until then.",
+        bad="entity Patient\n<<<<<<< HEAD\nentity Ward\n=======\nentity Room\n>>>>>>> rooms\n",
+        good="entity Patient\nentity Room\n",
+    ),
     # Tokens -----------------------------------------------------------------------------------------------------------
     "unknown-character": Entry(
         STAGE,
