@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from pdp.model.request import Request
 RECHECK_MICROSECONDS: Final = 1_000_000
 MAX_DISCARDED: Final = 64
 MAX_NAME: Final = 128
+MAX_TEXT: Final = 1_024
+"""Of an identifier or a name in a record. Sound ones are shorter; a batch of long ones would fill the disk."""
 
 
 class EvidenceError(Exception):
@@ -82,11 +85,15 @@ class Log:
     def _open(self) -> None:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = os.open(self._path, flags, 0o600)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._file = os.open(self._path, flags, 0o600)  # Without a wait: a pipe of that name has no reader.
+            regular = stat.S_ISREG(os.fstat(self._file).st_mode)
         except OSError as error:
             self._file = -1
             raise EvidenceError(f"the log cannot be opened: {error.strerror}") from error
+        if not regular:
+            self.close()
+            raise EvidenceError("the log is not a regular file")
 
     def _write(self, data: bytes, now: int) -> None:
         try:
@@ -130,9 +137,9 @@ class Log:
             "data_revision": decision.data_revision or record.data_revision,
         }
         if request is not None:
-            members["subject"] = {"type": request.subject_type, "id": request.subject_id}
-            members["action"] = request.action
-            members["resource"] = {"type": request.resource_type, "id": request.resource_id}
+            members["subject"] = {"type": request.subject_type[:MAX_TEXT], "id": request.subject_id[:MAX_TEXT]}
+            members["action"] = request.action[:MAX_TEXT]
+            members["resource"] = {"type": request.resource_type[:MAX_TEXT], "id": request.resource_id[:MAX_TEXT]}
         if record.detail:
             members["detail"] = record.detail
         if record.cached is not None:

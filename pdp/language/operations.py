@@ -83,9 +83,9 @@ def _apply(operator: str, operands: tuple[Any, ...], frame: Frame, codes: Codes)
         case "contains", (members, x):
             return is_member(x, members)
         case "overlaps", (left, right):
-            return any(is_member(each, right) for each in left)
+            return not canonicals(left).isdisjoint(canonicals(right))
         case "subset", (left, right):
-            return all(is_member(each, right) for each in left)
+            return canonicals(left) <= canonicals(right)
         # Membership of codes: the right operand stands for itself and all that is a kind of it.
         case "in_code", (c, d):
             return is_below(c, d, codes)
@@ -94,9 +94,9 @@ def _apply(operator: str, operands: tuple[Any, ...], frame: Frame, codes: Codes)
         case "code_contains", (members, c):
             return any(is_below(each, c, codes) for each in members)
         case "code_overlaps", (left, right):
-            return any(is_below_some(each, right, codes) for each in left)
+            return any(is_below_some(each, set(right), codes) for each in set(left))
         case "code_subset", (left, right):
-            return all(is_below_some(each, right, codes) for each in left)
+            return all(is_below_some(each, set(right), codes) for each in set(left))
         # Entities and networks.
         case "in_entity", (e, f):
             return is_inside(e, f, frame)
@@ -181,8 +181,17 @@ def same(a: Value, b: Value) -> bool:
     return canonical(a) == canonical(b)
 
 
-def is_member(x: Value, members: Iterable[Value]) -> bool:
-    return any(same(x, each) for each in members)
+def is_member(x: Value, members: frozenset[Value] | tuple[Value, ...]) -> bool:
+    """By `==`. Python's own is the same where it answers: it gives up on records of which one lacks a field."""
+    try:
+        return x in members
+    except Unsettled:
+        return any(same(x, each) for each in members)
+
+
+def canonicals(members: Iterable[Value]) -> set[bytes]:
+    """Equal members have equal bytes: two collections of 10 000 are compared in 20 000 steps, not in their product."""
+    return {canonical(each) for each in members}
 
 
 def is_below(code: Code, other: Code, codes: Codes) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
 MAX_DEPTH: Final = 32
@@ -138,7 +138,10 @@ def _integer(digits: str) -> int:
 def _fraction(digits: str) -> Decimal:
     if len(digits) > 40:
         raise RequestError("a number has more than 40 characters")
-    return Decimal(digits)
+    try:
+        return Decimal(digits)
+    except InvalidOperation as error:
+        raise RequestError("a number's exponent has too many digits") from error
 
 
 _DECODER: Final = json.JSONDecoder(

@@ -25,6 +25,7 @@ STATUS: Final = "builder"
 EXIT_DOES_NOT_CHECK: Final = 3
 KEPT_ARTEFACTS: Final = 3
 LOSS_FACTOR: Final = 5  # how much longer a change has to rest that drops a forbid or a mask: it may be half of a copy
+RESTLESS_SECONDS: Final = 5.0
 BEING_BUILT: Final = "a change is being built"
 
 
@@ -43,20 +44,31 @@ class Builder:
         self._stale_since: float | None = runtime.read(STATUS).get("stale_since")  # Of a builder that died before us.
         self._problem = ""
         self._details = ""
+        self._waiting_since: float | None = None
 
     def step(self, now: float, force: bool = False) -> bool:
         """Look once, and build when a change is there to be taken. True when something new was published."""
         published = False
         try:
-            seen = self._watcher.look(now, force or not self._sequence)
+            seen = self._watcher.look(now, force, first=not self._sequence)
             if seen is not None:
                 published = self._take(seen, now, force)
             elif self._active is not None and self._watcher.steady == self._active:
                 self._fresh()  # What was there for a while is gone, and what is active is back.
+            self._note_waiting(published, now)
         except Unreadable as error:
             self._failed(str(error), str(error), now)
         self._runtime.write(STATUS, self._status(now))
         return published
+
+    def _note_waiting(self, published: bool, now: float) -> None:
+        """A directory in which something is always moving is never read: what is decided by is stale all the same."""
+        if published or not self._watcher.waiting:
+            self._waiting_since = None
+            return
+        self._waiting_since = self._waiting_since or now
+        if now - self._waiting_since >= RESTLESS_SECONDS + LOSS_FACTOR * self._settle_seconds and not self._problem:
+            self._failed("the policy directory does not come to rest", "", now)
 
     def _take(self, seen: Scan, now: float, force: bool) -> bool:
         if self._stale_since is None:
@@ -153,7 +165,9 @@ def main(settings: Settings, runtime: Runtime) -> int:
     signal.signal(signal.SIGHUP, lambda *_: wanted.append(1))
     has_one = bool(runtime.read(POINTER))
     while not has_one:
-        has_one = builder.step(time.time())
+        force = bool(wanted)
+        wanted.clear()
+        has_one = builder.step(time.time(), force)
         if builder.failed and not has_one:
             return EXIT_DOES_NOT_CHECK
         time.sleep(0.01)

@@ -37,23 +37,16 @@ async def body(given: Mapping[bytes, bytes], receive: Receive, limit: int) -> by
     announced = given.get(b"content-length", b"0")
     if len(announced) > 12 or (announced.isdigit() and int(announced) > limit):
         raise BadBody("too-long", 413)
-    message = await receive()
-    if message["type"] != "http.request":
-        raise Disconnected
-    first: bytes = message["body"]
-    if not message.get("more_body"):
-        if len(first) > limit:
-            raise BadBody("too-long", 413)
-        return first
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _rest(first, receive, limit)
+        async with asyncio.timeout(BODY_SECONDS):  # The first part too: some send a head, and then nothing.
+            return await _whole(receive, limit)
     except TimeoutError:
         raise BadBody("too-slow", 408) from None
 
 
-async def _rest(first: bytes, receive: Receive, limit: int) -> bytes:
-    chunks, size, more = [first], len(first), True
+async def _whole(receive: Receive, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size, more = 0, True
     while more:
         message = await receive()
         if message["type"] != "http.request":

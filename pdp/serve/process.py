@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
@@ -41,5 +43,16 @@ def forget_signals() -> None:
 
 
 def say(text: str) -> None:
-    """One line for the operator, on standard error."""
-    print(f"pdp: {text}", file=sys.stderr, flush=True)
+    """One line for the operator, on standard error. Never an exception and never a wait: it is said while we answer.
+
+    Whoever reads standard error may be gone, or slow; then the line, or its end, is lost.
+    """
+    line = f"pdp: {text}\n".encode("utf-8", "backslashreplace")
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+        end = sys.stderr.fileno()
+        poll = select.poll()
+        poll.register(end, select.POLLOUT)
+        while line and any(events & select.POLLOUT for _, events in poll.poll(0)):
+            # What a pipe that is ready takes for sure, without a wait.
+            line = line[os.write(end, line[: select.PIPE_BUF]) :]

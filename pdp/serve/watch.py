@@ -14,6 +14,7 @@ from typing import Final
 
 MANIFEST: Final = "MANIFEST"
 MAX_FILES: Final = 100_000
+FIRST_SETTLE_SECONDS: Final = 2.0
 
 Content = tuple[tuple[str, str], ...]  # names and digests
 Stat = tuple[int, int, int, int, int]  # device, inode, size, mtime, ctime
@@ -114,10 +115,11 @@ class Watcher:
         self._held: tuple[Content, float] | None = None
         self.steady: Content | None = None  # what the last two scans agreed on
 
-    def look(self, now: float, force: bool = False) -> Scan | None:
+    def look(self, now: float, force: bool = False, first: bool = False) -> Scan | None:
         """A scan to build from: it agrees with the one before and holds what was not tried yet. Raises Unreadable.
 
-        `force`: look twice at once, and take what is there without letting it rest.
+        `force`: look twice at once, and take what is there without letting it rest. `first`: nothing is active yet, so
+        that all is denied meanwhile; what is there has to rest all the same, but not for long.
         """
         before, self._last, self.steady = self._last, None, None
         if force:
@@ -126,15 +128,21 @@ class Watcher:
         if seen != before:
             return None
         self.steady = seen.content
-        if seen.content == self._tried or not (force or self._rested(seen, now)):
+        if seen.content == self._tried or not (force or self._rested(seen, now, first)):
             return None
         check_manifest(self._directory, seen)
         return seen
 
-    def _rested(self, seen: Scan, now: float) -> bool:
+    def _rested(self, seen: Scan, now: float, first: bool) -> bool:
         if self._held is not None and self._held[0] == seen.content and now < self._held[1]:
             return False
-        return not 0 <= now - seen.youngest < self._settle_seconds
+        needed = min(self._settle_seconds, FIRST_SETTLE_SECONDS) if first else self._settle_seconds
+        return not 0 <= now - seen.youngest < needed
+
+    @property
+    def waiting(self) -> bool:
+        """Did the last look see what was not tried yet?"""
+        return self._last is not None and self._last.content != self._tried
 
     def still(self, seen: Scan) -> bool:
         """Has nothing moved since `seen`? Asked after reading; if not, what was read is thrown away."""

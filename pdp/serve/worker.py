@@ -46,6 +46,7 @@ class Worker:
         self.snapshot: Snapshot | None = None
         self.late = False  # the event loop is behind: shed
         self._signature: tuple[int, int] | None = None
+        self._load_problem = ""
         self._audit_problem = ""
         self._audit_failed_at = 0.0
         self._reported = 0
@@ -105,10 +106,16 @@ class Worker:
         self._signature = signature
         try:
             loaded = load(self._runtime, self._settings.cache_size, pause)
-        except (OSError, BadArtefact) as error:
+        except (OSError, MemoryError, BadArtefact) as error:
             self.metrics.reload_failures += 1
-            say(f"a worker could not load what was built: {error}")
+            if not isinstance(error, BadArtefact):
+                self._signature = None  # It may pass: looked at again with the next tick.
+            problem = str(error) or type(error).__name__
+            if problem != self._load_problem:
+                self._load_problem = problem
+                say(f"a worker could not load what was built: {problem}")
             return
+        self._load_problem = ""
         if loaded is not None:
             self.snapshot = loaded
             self.metrics.reloads += 1
@@ -163,6 +170,8 @@ class Worker:
         found = [f"{name} is not running" for name, each in children.items() if not each["alive"]]
         if self.snapshot is None:
             found.append("no policy set")
+        if self._load_problem:
+            found.append("a worker could not load the policy set")
         if builder.get("stale"):
             found.append("the policy set is stale")
         elif builder and now / 1_000_000 - builder["scanned_at"] > SILENT_BUILDER_SECONDS:

@@ -19,7 +19,9 @@ from pdp.serve.runtime import Runtime
 runtime = Runtime(Path(sys.argv[2]))
 if sys.argv[1] == "build":
     from pdp.serve.builder import Builder
-    assert Builder(Path(sys.argv[3]), runtime).step(1.0)
+    builder = Builder(Path(sys.argv[3]), runtime)
+    assert not builder.step(1.0)  # A first look, to compare the next one with.
+    assert builder.step(1.0)
 else:
     import pdp.serve.decisions
     from pdp.serve.snapshot import load

@@ -166,3 +166,21 @@ def test_a_batch_is_written_with_one_call(tmp_path: Path, monkeypatch: pytest.Mo
     log.append_all([])
     assert len(calls) == 1
     assert len(lines(tmp_path)) == 3
+
+
+def test_a_pipe_in_the_place_of_the_file_is_an_error_and_no_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "decisions-w.jsonl")
+    with pytest.raises(EvidenceError):
+        Log(tmp_path, "w").append(record())
+    reader = os.open(tmp_path / "decisions-w.jsonl", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(EvidenceError):
+            Log(tmp_path, "w").append(record())
+    finally:
+        os.close(reader)
+
+
+def test_names_of_a_megabyte_do_not_fill_the_disk(tmp_path: Path) -> None:
+    long = "n" * 1_000_000
+    Log(tmp_path, "w").append(record(request=Request(long, long, long, long, long)))
+    assert sum(len(json.dumps(line)) for line in lines(tmp_path)) < 8_000

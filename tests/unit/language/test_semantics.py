@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pdp.diagnostics.source import Source, Span
-from pdp.language import calendar, patterns
+from pdp.language import calendar, operations, patterns
 from pdp.language.core import (
     And,
     Collect,
@@ -422,3 +422,19 @@ def test_the_deepest_expression_that_is_allowed_leaves_the_stack_room() -> None:
     for _ in range(100):
         deep = Not(And((deep, literal(True)), at(0)), at(0))
     assert outcome(deep) is True
+
+
+@pytest.mark.parametrize("operator", ["overlaps", "subset"])
+def test_large_collections_are_compared_in_linear_time(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request whose rule leaves the plain path would else hold a worker for a minute."""
+    made = 0
+
+    def counted(value: object) -> bytes:
+        nonlocal made
+        made += 1
+        return str(value).encode()
+
+    monkeypatch.setattr(operations, "canonical", counted)
+    left, right = frozenset(map(str, range(2_000))), tuple(map(str, range(2_000, 4_000)))
+    assert operations._apply(operator, (left, right), None, None) is False  # type: ignore[arg-type]
+    assert made <= 4_000

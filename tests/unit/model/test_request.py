@@ -140,3 +140,9 @@ def test_fields_are_limited_by_either() -> None:
     assert not Fields().limited
     assert Fields(frozenset()).limited
     assert Fields(None, frozenset({"/ssn"})).limited
+
+
+@pytest.mark.parametrize("number", ["1e99999999999999999999", "-1.5e-99999999999999999999"])
+def test_an_exponent_beyond_any_decimal_is_no_fault_of_ours(number: str) -> None:
+    with pytest.raises(RequestError):
+        strict_json(f'{{"x":{number}}}')

@@ -14,6 +14,7 @@ from pdp.config import Profile, Settings
 from pdp.doors.route import Table
 from pdp.model.decision import Capabilities, Decision, Effect, Reason
 from pdp.model.request import Request
+from pdp.serve import http
 from pdp.serve.app import Application
 from pdp.serve.runtime import Runtime
 from pdp.serve.snapshot import Snapshot
@@ -359,3 +360,21 @@ def test_ready_says_what_is_amiss(world: World) -> None:
     assert state["stale_seconds"] > 0
     assert state["children"]["builder"]["restarts"] == 2
     assert state["program"]["digest"] == "p"
+
+
+def test_a_head_without_its_body_is_refused_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a thousand of them keep every place that requests in flight have, for ever."""
+    monkeypatch.setattr(http, "BODY_SECONDS", 0)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    path, headers = b"/access/v1/evaluation", [JSON, (b"content-length", b"9")]
+    scope = {"type": "http", "method": "POST", "raw_path": path, "query_string": b"", "headers": headers}
+    asyncio.run(asyncio.wait_for(world.app(scope, receive, send), 5))
+    assert sent[0]["status"] == 408

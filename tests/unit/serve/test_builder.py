@@ -1,0 +1,57 @@
+"""When a policy set is taken. Time is an argument: nothing here sleeps."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from pdp.serve.builder import Builder
+from pdp.serve.runtime import POINTER, Runtime
+
+PERMIT = 'entity User\naction read on User\npermit read on User as everybody "All" cites "none"\n'
+FORBID = 'module closed\nforbid read on User as nobody "None" cites "none"\n'
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    directory = tmp_path / "policies"
+    directory.mkdir()
+    (directory / "a-permits.ward").write_text(PERMIT)
+    return directory
+
+
+def builder(policies: Path, settle_seconds: float) -> tuple[Builder, Runtime]:
+    runtime = Runtime(policies.parent / "runtime")
+    runtime.directory.mkdir()
+    return Builder(policies, runtime, settle_seconds), runtime
+
+
+def test_the_first_set_has_to_rest_too_so_that_half_a_copy_is_never_active(policies: Path) -> None:
+    maker, runtime = builder(policies, 60.0)
+    now = time.time()
+    for _ in range(4):
+        assert not maker.step(now)
+    (policies / "b-forbids.ward").write_text(FORBID)
+    for _ in range(4):
+        assert not maker.step(time.time())
+    assert runtime.read(POINTER) == {}
+    assert maker.step(time.time() + 3.0)  # But not a minute: until then everything is denied.
+    assert runtime.read(POINTER)["rules"] == 2
+
+
+def test_a_directory_that_never_rests_is_stale(policies: Path) -> None:
+    maker, runtime = builder(policies, 0.0)
+    maker.step(1.0)
+    assert maker.step(1.0)
+    (policies / "b-forbids.ward").write_text(FORBID)
+    for number in range(80):
+        (policies / "editor.swp").write_text(str(number))
+        assert not maker.step(2.0 + number / 10)
+    status = runtime.read("builder")
+    assert status["stale"]
+    assert "rest" in status["problem"]
+    os.unlink(policies / "editor.swp")
+    maker.step(11.0)
+    assert maker.step(11.0)
+    assert not runtime.read("builder")["stale"]

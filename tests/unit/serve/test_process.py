@@ -1,0 +1,47 @@
+"""What is said to the operator never stands in the way of an answer."""
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pdp.serve.process import say
+
+
+@contextmanager
+def standard_error(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """A pipe that is standard error: where it is read, where it is written. Neither read waits."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        yield reader.fileno(), writing
+
+
+def test_a_line_is_said_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    with standard_error(monkeypatch) as (reading, _):
+        say("the log cannot be written\n" + "x" * 9_000)
+        assert os.read(reading, 65_536) == b"pdp: the log cannot be written\n" + b"x" * 9_000 + b"\n"
+
+
+def test_a_reader_that_has_gone_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    with standard_error(monkeypatch) as (reading, writing):
+        os.dup2(writing, reading)
+        say("nobody listens")
+
+
+def test_a_full_pipe_loses_the_line_and_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with standard_error(monkeypatch) as (reading, writing):
+        size = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+        os.write(writing, b"x" * size)
+        say("this would wait for ever")
+        assert os.read(reading, 2 * size) == b"x" * size
+
+
+def test_no_standard_error_at_all_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", None)
+        say("nowhere")
