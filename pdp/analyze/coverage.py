@@ -32,13 +32,17 @@ class AtomCoverage:
 
 @dataclass(frozen=True, slots=True)
 class RuleCoverage:
-    """`constant`: the rule has no condition, so that it can only be satisfied."""
+    """`constant`: the rule has no condition, so that it can only be satisfied. `erred`: it could not be evaluated once.
+
+    Neither satisfied nor unsatisfied nor erred: no test asks for what the rule speaks about.
+    """
 
     id: str
     effect: str
     where: str
     satisfied: bool
     unsatisfied: bool
+    erred: bool
     constant: bool
     atoms: tuple[AtomCoverage, ...]
 
@@ -107,6 +111,7 @@ class Recorder:
             rule.header.where,
             Truth.TRUE in seen,
             Truth.FALSE in seen,
+            Truth.ERROR in seen,
             isinstance(rule.condition, core.Literal),
             tuple(found),
         )

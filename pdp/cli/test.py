@@ -14,7 +14,7 @@ from pdp.cli.terminal import Paint, count, emit_json, paint, printable
 
 if TYPE_CHECKING:
     from pdp.analyze.case import Case
-    from pdp.analyze.coverage import Report
+    from pdp.analyze.coverage import Report, RuleCoverage
     from pdp.analyze.testing import Result
     from pdp.cli.main import Subparsers
 
@@ -160,14 +160,24 @@ def shown(percent: float) -> str:
 def uncovered(report: Report) -> Iterator[str]:
     """What no test has seen, rule by rule."""
     for rule in report.rules:
-        if not rule.satisfied:
-            yield f"{rule.where}: {rule.effect} {rule.id} is never satisfied"
-        if not rule.unsatisfied and not rule.constant:
-            yield f"{rule.where}: {rule.effect} {rule.id} is always satisfied"
+        lack = _lack(rule)
+        if lack:
+            yield f"{rule.where}: {rule.effect} {rule.id} {lack}"
         for atom in rule.atoms:
             sides = [side for side, seen in (("true", atom.seen_true), ("false", atom.seen_false)) if not seen]
             if sides:
                 yield f"{atom.where}: {rule.id}: never {' or '.join(sides)}: {atom.text}"
+
+
+def _lack(rule: RuleCoverage) -> str:
+    """What the tests have not seen of a rule as a whole, or nothing."""
+    if not rule.satisfied and not rule.unsatisfied:
+        return "was never evaluated to true or false" if rule.erred else "is asked about by no test"
+    if not rule.satisfied:
+        return "is never satisfied"
+    if rule.unsatisfied or rule.constant:
+        return ""
+    return "is never unsatisfied" if rule.erred else "is always satisfied"
 
 
 # JSON -----------------------------------------------------------------------------------------------------------------

@@ -82,6 +82,35 @@ def test_coverage_under_the_bar_is_a_failure(pdp: Pdp) -> None:
     assert pdp("test", "clinic", "--min-coverage", "nan").code == 2
 
 
+def test_a_rule_that_was_never_evaluated_is_not_called_satisfied_or_not(pdp: Pdp, tmp_path: Path) -> None:
+    (tmp_path / "a.ward").write_text(
+        """
+        entity User { level: Int? }
+        entity Record { level: Int? }
+        action read, write on Record by User
+        permit read on Record as errs "E" when subject has level
+        permit read on Record as half "H" when subject has level or resource has level
+        permit write on Record as unasked "U" when subject has level
+        test "an error" {
+            given Record "r" { }
+            when User "nobody" does read on Record "r"
+            expect deny
+        }
+        test "true beside an error" {
+            given Record "r" { level: 1 }
+            when User "nobody" does read on Record "r"
+            expect allow by half
+        }
+        """
+    )
+    said = pdp("test", tmp_path, "--uncovered").out
+    assert "permit errs was never evaluated to true or false" in said
+    assert "permit half is never unsatisfied" in said
+    assert "permit unasked is asked about by no test" in said
+    assert "is never satisfied" not in said
+    assert "is always satisfied" not in said
+
+
 def test_coverage_names_what_no_test_has_seen(pdp: Pdp) -> None:
     said = json.loads(pdp("test", "clinic", "--filter", "trainee", "--output", "json").out)["coverage"]
     rules = {each["id"]: each for each in said["rules"]}
