@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pdp.cli.failure import FINDINGS, FINE, Failure
 from pdp.cli.loading import checked, diagnosed
 from pdp.cli.terminal import emit_json, paint, printable
+from pdp.language.escapes import quoted
 
 if TYPE_CHECKING:
     from pdp.cli.main import Subparsers
     from pdp.doors.route import Match
-    from pdp.language.core import Route, Target
+    from pdp.language.core import QueryParameter, Route, Target
 
 _WHY: Final = {
     "no-route": "no route has this path",
@@ -130,16 +131,21 @@ def path_text(route: Route) -> str:
 def route_text(route: Route) -> str:
     """One line, much as it is written."""
     methods = ", ".join(sorted(route.methods))
-    line = f'{methods} "{path_text(route)}" does {", ".join(route.actions)} on {_target(route.resource)}'
-    for name, target in route.claims:
-        line += f" with {name} = {_target(target)}"
+    line = f"{methods} {quoted(path_text(route))} does {', '.join(route.actions)} on {_target(route.resource)}"
+    if route.claims:
+        line += " with " + ", ".join(f"{name} = {_target(target)}" for name, target in route.claims)
     if route.query:
-        line += " query " + ", ".join(f'"{each.name}"{"?" if each.optional else ""}' for each in route.query)
+        line += " query " + ", ".join(map(_parameter, route.query))
     return line
 
 
+def _parameter(each: QueryParameter) -> str:
+    searches = f" searches {', '.join(sorted(each.fields))}" if each.fields else ""
+    return f"{quoted(each.name)}{'?' if each.optional else ''}{searches}"
+
+
 def _target(target: Target) -> str:
-    value = target.parameter or f'"{target.literal}"'
+    value = target.parameter or quoted(target.literal)
     return f"{target.type} {value}" if target.type else value
 
 

@@ -18,12 +18,29 @@ def test_the_list(pdp: Pdp) -> None:
     ran = pdp("routes", "clinic")
     assert ran.code == 0
     assert [line.rpartition("  ")[0] for line in ran.out.splitlines()] == [
-        'GET "/patients/{patient}" does search on Patient patient query "ssn"?',
+        'GET "/patients/{patient}" does search on Patient patient query "ssn"? searches /ssn',
         'GET "/patients/{patient}/records/{record}" does read on Record record with patient = Patient patient',
         'GET "/records/{record}" does read on Record record',
         'PUT "/records/{record}" does read, update on Record record',
     ]
     assert len(json.loads(pdp("routes", "clinic", "--output", "json").out)["routes"]) == 4
+
+
+def test_what_is_listed_is_ward_but_for_its_first_word(pdp: Pdp, tmp_path: Path) -> None:
+    policy = """
+    entity Ward
+    entity User
+    entity Note { ward: Ward  author: User }
+    action read on Note by User
+    """
+    route = (
+        'GET, HEAD "/w/{w}/u/{u}/{n}" does read on Note n with ward = Ward w, author = User u '
+        'query "a"? searches /a, /b/c, "d", "e" searches /e'
+    )
+    fixed = 'GET "/first" does read on Note "a\\"b"'
+    (tmp_path / "a.ward").write_text(f"{policy}\nroute {route}\nroute {fixed}\n")
+    listed = [line.rpartition("  ")[0] for line in pdp("routes", tmp_path).out.splitlines()]
+    assert listed == [fixed, route]
 
 
 def test_a_request_that_maps(pdp: Pdp) -> None:
