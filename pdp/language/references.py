@@ -31,6 +31,22 @@ _FOREIGN_FUNCTIONS: Final = {
     "set": "a set is written `{a, b}`",
 }
 """Functions of other languages, and what serves for them."""
+_FOREIGN_NAMES: Final = {
+    "true": "true",
+    "yes": "true",
+    "false": "false",
+    "no": "false",
+    "principal": "subject",
+    "user": "subject",
+    "actor": "subject",
+    "object": "resource",
+    "target": "resource",
+    "request": "context",
+    "environment": "context",
+    "today": 'date_in(now, "Europe/Berlin")',
+    "current_time": "now",
+}
+"""Values of other languages, in small letters, and ours."""
 
 
 class References:
@@ -104,7 +120,8 @@ class References:
         for vocabulary in self.schema.codes.vocabularies.values():
             if name in vocabulary.symbols:
                 return f"did you mean `{vocabulary.name}.{name}`?"
-        return ""
+        meant = _FOREIGN_NAMES.get(name.lower())
+        return f"write `{meant}`" if meant else ""
 
     def no_null(self, place: Span, beside: ast.Expr, *, present: bool) -> None:
         """`x.a == null`, where `not x has a` is meant."""

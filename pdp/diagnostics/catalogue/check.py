@@ -173,7 +173,8 @@ ENTRIES: Final[dict[str, Entry]] = {
         STAGE,
         "a value of one type where another is expected",
         "There is no coercion: an Int is never a Decimal, a code never a Text. An empty `{}` stands only where "
-        "something beside it says what it would hold, and `is` asks only for types that are possible.",
+        "something beside it says what it would hold, and `is` asks only for types that are possible; `in` between "
+        "entities only where the declared parents lead from one to the other, since on a forbid it would be a hole.",
         bad='permit read on Record as r when subject is Clinician and subject.clearance >= "high"\n',
         good="permit read on Record as r when subject is Clinician and subject.clearance >= 3\n",
     ),
@@ -244,7 +245,7 @@ ENTRIES: Final[dict[str, Entry]] = {
         STAGE,
         "a text that is no JSON pointer",
         "A field is written `/name/given` (RFC 6901). A member that contains `/` is written with `~1`, one with `~` "
-        "with `~0`.",
+        "with `~0`. `/` alone would name the member with the empty name, never the whole, and is refused.",
         bad='mask fields of ({"name"}) on Record as r\n',
         good='mask fields of ({"/name"}) on Record as r\n',
     ),
