@@ -102,7 +102,7 @@ class Members:
             lacking = min(each for each, attribute in found.items() if attribute is None)
             message = f"`{_written(target)}` may be `{lacking}`, which has no attribute `{name.text}`"
             hint = f"test the type first: `{_written(target)} is {min(held)} and ..`"
-        elif (path_of(target) or ()) in scope.facts.types:
+        elif self._excluded(target, name.text, scope):
             message = f"`{_written(target)}` can only be {target.type} here, which has no attribute `{name.text}`"
             hint = "the test to the left leaves nothing else: right of `or` it was false, so use `and`"
         elif name.text in _OF_EVERY_ENTITY:
@@ -116,6 +116,14 @@ class Members:
             }
             hint = _suggestion(name.text, choices)
         self.findings.error("unknown-attribute", name.span, message, hint)
+
+    def _excluded(self, target: core.Expr, name: str, scope: Scope) -> bool:
+        """Whether a variable could be of a type that has the attribute, had not a test to the left excluded it."""
+        binding = scope.variables.get(_written(target))
+        if binding is None or not isinstance(binding.type, EntityType) or not isinstance(target.type, EntityType):
+            return False
+        entities = self.world.schema.entities
+        return any(name in entities[each].attributes for each in binding.type.names - target.type.names)
 
     def _of_record(self, record: RecordType, target: core.Expr, name: ast.Name) -> Member | None:
         index = record.index(name.text)

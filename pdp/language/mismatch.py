@@ -95,7 +95,7 @@ class Mismatch:
         """A last resort: name what the operator takes."""
         takes = " or ".join(dict.fromkeys(each.takes for each in BY_SYMBOL[symbol]))
         found = " and ".join(str(each.type) for each in operands) or "nothing"
-        hint = self._decimals(operands)
+        hint = self._operands_hint(symbol, operands)
         self.findings.error("type-mismatch", span, f"`{symbol}` takes {takes}; found {found}", hint)
 
     def _membership(self, element: core.Expr, whole: core.Expr, reported: core.Expr) -> None:
@@ -131,7 +131,11 @@ class Mismatch:
         if wanted == BOOL and isinstance(found.type, SetType | ListType):
             return "`size(..) > 0` asks whether there are any"
         if wanted == DURATION and found.type == INT:
-            return f"a Duration has a unit: `{written if written is not None else 30} days`"
+            return _unit_hint(written)
+        if wanted == TEXT and found.type in WRITTEN:
+            return f'a Text is never {a(found.type)}: write the texts as `{WRITTEN[found.type][0]}("..")`'
+        if wanted == INT and isinstance(written, str) and written.isdecimal():
+            return f"write `{written}`, without quotes"
         if wanted in WRITTEN and found.type == TEXT:
             return self._constant_hint(wanted, written)
         return ""
@@ -154,10 +158,28 @@ class Mismatch:
                     return f"write `{name}.{symbol}`"
         return f"a code is written `{min(wanted.vocabularies)}.name`"
 
-    def _decimals(self, operands: tuple[core.Expr, ...]) -> str:
-        if {each.type for each in operands} == {INT, DECIMAL}:
+    def _operands_hint(self, symbol: str, operands: tuple[core.Expr, ...]) -> str:
+        types = {each.type for each in operands}
+        if types == {INT, DECIMAL}:
             return "an Int is never a Decimal; write `2.0`"
+        if types == {INSTANT, INT}:
+            number = next(each for each in operands if each.type == INT)
+            return _unit_hint(number.value if isinstance(number, core.Literal) else None)
+        if INSTANT in types and any("Date" in each.takes for each in BY_SYMBOL[symbol]):
+            return '`date_in(t, "Europe/Berlin")` gives the date of an Instant'
+        if any(each.literal for each in BY_SYMBOL[symbol]):
+            return ""  # Its texts are zones and clocks.
+        beside = next((each for each in types if each in WRITTEN), None)
+        if beside is not None and types == {beside, TEXT}:
+            found = next(each for each in operands if each.type == TEXT)
+            return self._hint(beside, found)
         return ""
+
+
+def _unit_hint(written: object) -> str:
+    """A bare number where a Duration is meant."""
+    number = written if isinstance(written, int) else 30
+    return f"a Duration has a unit: `{number} {'days' if number <= 366 else 'seconds'}`"
 
 
 def joined(left: Type, right: Type) -> Type | None:

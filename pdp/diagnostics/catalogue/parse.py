@@ -130,7 +130,7 @@ ENTRIES: Final[dict[str, Entry]] = {
     "reserved-word": Entry(
         STAGE,
         "a keyword where a name is due",
-        "Words with a meaning cannot be names or ids. They can be names of attributes, all but `from` and `provisioned`.",
+        "Words with a meaning cannot be names or ids. Attributes may bear them, all but `from` and `provisioned`.",
         bad="entity Route\nentity route\n",
         good="entity Route { route: Text }\n",
     ),
