@@ -30,6 +30,7 @@ def common(listener: int, name: str) -> dict[str, Any]:
         "secure_scheme_headers": {},
         "accesslog": None,
         "loglevel": "warning",
+        "logger_class": "pdp.serve.journal.Journal",
         "umask": 0o077,
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,
         "graceful_timeout": DRAIN_SECONDS,

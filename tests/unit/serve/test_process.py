@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from gunicorn.config import Config  # type: ignore[import-untyped]
 
+from pdp.serve.journal import Journal
 from pdp.serve.process import say
 
 
@@ -45,3 +47,15 @@ def test_no_standard_error_at_all_is_no_fault(monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", None)
         say("nowhere")
+
+
+def test_the_servers_own_log_does_not_wait_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(Config())
+    assert [type(each).__name__ for each in journal.error_log.handlers] == ["_Saying"]
+    with standard_error(monkeypatch) as (reading, writing):
+        size = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+        os.write(writing, b"x" * size)
+        journal.error("a worker was killed")
+        os.read(reading, size)
+        journal.error("a worker was killed")
+        assert os.read(reading, size) == b"pdp: error: a worker was killed\n"
