@@ -52,6 +52,7 @@ from pdp.model.value import (
 
 MAX_ELEMENTS: Final = 10_000
 MAX_IDENTIFIER: Final = 512
+MAX_TEXT: Final = 65_536
 EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 FIRST_INSTANT: Final = (date.min.toordinal() - EPOCH_ORDINAL) * DAY
 LAST_INSTANT: Final = (date.max.toordinal() - EPOCH_ORDINAL + 1) * DAY - 1
@@ -156,6 +157,8 @@ def decimal(value: object) -> int:
 def text(value: object) -> str:
     if value.__class__ is not str:
         raise _wrong("Text", value)
+    if len(value) > MAX_TEXT:
+        raise IllTyped(f"expected Text of at most {MAX_TEXT} characters, found {len(value)}")
     if "\0" in value:
         raise IllTyped("expected Text, found a NUL in it")
     if not value.isascii():

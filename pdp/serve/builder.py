@@ -57,7 +57,7 @@ class Builder:
                 self._fresh()  # What was there for a while is gone, and what is active is back.
             self._note_waiting(published, now)
         except Unreadable as error:
-            self._failed(str(error), str(error), now)
+            self._failed("the policy directory cannot be read", str(error), now)
         self._runtime.write(STATUS, self._status(now))
         return published
 
@@ -88,7 +88,8 @@ class Builder:
         rested = seen.youngest + LOSS_FACTOR * self._settle_seconds
         if lost and now < rested and not force:
             self._watcher.hold(seen, rested)
-            self._failed(f"a change drops {', '.join(lost[:5])}: it is taken when it has rested, or on HUP", "", now)
+            problem = "a change drops a forbid or a mask: it is taken when it has rested, or on HUP"
+            self._failed(problem, f"it would drop {', '.join(lost)}", now)
             return False
         self._restrictions = restrictions
         self._publish(built, now)
@@ -127,6 +128,7 @@ class Builder:
         say(f"policy set {built.program.digest[:12]} is active: {len(built.policies.rules)} rules")
 
     def _failed(self, problem: str, details: str, now: float) -> None:
+        """`problem` is shown to everybody by `/ready` and names nothing; `details` go to the operator alone."""
         if self._stale_since is None:
             self._stale_since = now
         if (problem, details) != (self._problem, self._details):
