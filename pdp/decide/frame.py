@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pdp.compile.reads import ANCESTORS
 from pdp.language.schema import Attribute, Schema, one, record
 from pdp.language.types import BOOL, EntityType, ListType, RecordType, SetType, Type
-from pdp.language.wire import IllTyped, converter
+from pdp.language.wire import MAX_ASSERTED_ELEMENTS, MAX_ELEMENTS, IllTyped, converter
 from pdp.model.entities import Entities
 from pdp.model.frame import Frame
 from pdp.model.request import Request, RequestError
@@ -75,7 +75,8 @@ class Reader:
         # SEMANTICS 21: to ordinary rules, whoever asserts an emergency has said no purpose. What a token says the
         # subject may assert is no assertion yet.
         asserted = part in ("context", "action") or attribute.place == "caller"
-        self.convert = converter(attribute.type, schema, ordinary=asserted)
+        most = MAX_ASSERTED_ELEMENTS if asserted else MAX_ELEMENTS
+        self.convert = converter(attribute.type, schema, ordinary=asserted, most=most)
 
     def __call__(self, request: Request) -> State:
         values = None if self.own is None else self.own(request)

@@ -13,7 +13,7 @@ from pdp.language.names import VOCABULARIES, Home
 from pdp.language.rules import Rules
 from pdp.language.schema import Attribute
 from pdp.language.typenames import once
-from pdp.language.types import RECOVERY, CodeType, EntityType, ListType, RecordType, SetType, Type
+from pdp.language.types import BOOL, RECOVERY, CodeType, EntityType, ListType, RecordType, SetType, Type
 from pdp.model.decision import Reason
 from pdp.model.value import UNKNOWN
 
@@ -303,7 +303,8 @@ class TestCases:
             return name.text
         if not isinstance(type, CodeType):
             message = f"expected {type}, found the name `{name.text}`"
-            self.findings.error("type-mismatch", name.span, message, f'a text is written "{name.text}"')
+            hint = "write `true` or `false`" if type == BOOL else f'a text is written "{name.text}"'
+            self.findings.error("type-mismatch", name.span, message, hint)
             return None
         vocabularies = [self.schema.codes.vocabularies[each] for each in sorted(type.vocabularies)]
         codes = {str(each.code(name.text)) for each in vocabularies if name.text in each.symbols}

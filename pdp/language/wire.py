@@ -51,6 +51,8 @@ from pdp.model.value import (
 )
 
 MAX_ELEMENTS: Final = 10_000
+MAX_ASSERTED_ELEMENTS: Final = 1_000
+"""Of a collection that a caller brings: quantifiers may nest, and they cost the product of what they go through."""
 MAX_IDENTIFIER: Final = 512
 MAX_TEXT: Final = 65_536
 EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
@@ -74,21 +76,21 @@ def typed(value: object, type: Type, schema: Schema, *, ordinary: bool = True) -
     return converter(type, schema, ordinary=ordinary)(value)
 
 
-def converter(type: Type, schema: Schema, *, ordinary: bool = True) -> Converter:
+def converter(type: Type, schema: Schema, *, ordinary: bool = True, most: int = MAX_ELEMENTS) -> Converter:
     """A closure from JSON values to typed ones, to be made once for each attribute and kept.
 
     `ordinary` refuses codes marked `emergency`: what a request asserts is read so (SEMANTICS 21). Data, which only say
-    who may assert them, are read with ``ordinary=False``.
+    who may assert them, are read with ``ordinary=False``. `most`: elements of a collection, each for itself.
     """
     match type:
         case Primitive():
             return PRIMITIVE[type]
         case SetType(element):
-            return _set(converter(element, schema, ordinary=ordinary), type)
+            return _set(converter(element, schema, ordinary=ordinary, most=most), type, most)
         case ListType(element):
-            return _list(converter(element, schema, ordinary=ordinary), type)
+            return _list(converter(element, schema, ordinary=ordinary, most=most), type, most)
         case RecordType():
-            return _record(type, schema, ordinary)
+            return _record(type, schema, ordinary, most)
         case EntityType():
             return _entity(type, schema)
         case CodeType():
@@ -282,12 +284,12 @@ def identifier(value: object) -> str:
 # Composed types -------------------------------------------------------------------------------------------------------
 
 
-def _items(value: object, each: Converter, type: Type) -> list[Value]:
+def _items(value: object, each: Converter, type: Type, most: int) -> list[Value]:
     """One bad element makes the whole collection ill-typed (SEMANTICS 1)."""
     if not isinstance(value, list | tuple):
         raise _wrong(type, value)
-    if len(value) > MAX_ELEMENTS:
-        raise IllTyped(f"expected at most {MAX_ELEMENTS} elements, found {len(value)}")
+    if len(value) > most:
+        raise IllTyped(f"expected at most {most} elements, found {len(value)}")
     done: list[Value] = []
     try:
         for item in value:
@@ -297,16 +299,18 @@ def _items(value: object, each: Converter, type: Type) -> list[Value]:
     return done
 
 
-def _set(each: Converter, type: Type) -> Converter:
-    return lambda value: frozenset(_items(value, each, type))
+def _set(each: Converter, type: Type, most: int) -> Converter:
+    return lambda value: frozenset(_items(value, each, type, most))
 
 
-def _list(each: Converter, type: Type) -> Converter:
-    return lambda value: tuple(_items(value, each, type))
+def _list(each: Converter, type: Type, most: int) -> Converter:
+    return lambda value: tuple(_items(value, each, type, most))
 
 
-def _record(type: RecordType, schema: Schema, ordinary: bool) -> Converter:
-    fields = [(each.name, converter(each.type, schema, ordinary=ordinary), each.optional) for each in type.fields]
+def _record(type: RecordType, schema: Schema, ordinary: bool, most: int) -> Converter:
+    fields = [
+        (each.name, converter(each.type, schema, ordinary=ordinary, most=most), each.optional) for each in type.fields
+    ]
 
     def convert(value: object) -> Value:
         if not isinstance(value, dict):

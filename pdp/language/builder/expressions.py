@@ -117,6 +117,8 @@ class Expressions(Base):
         if written not in UNITS:
             near = closest(written, UNITS)
             hint = f"did you mean `{near}`?" if near else f"the units are {', '.join(list(UNITS)[1::2])}"
+            if written.rstrip("s") in ("month", "year"):
+                hint = f"a {written.rstrip('s')} has no fixed length: use `add_{written.rstrip('s')}s(d, n)` on a Date"
             self.report("unknown-unit", self.place(unit), f"`{written}` is not a unit of time", hint)
         return ast.DurationLiteral(int(number.text.partition(".")[0]), UNITS.get(written, "second"), span)
 
