@@ -432,7 +432,7 @@ class Terms:
             makers += [self.operation] * 4
         if type == BOOL:
             makers += [self.quantifier, self.connective, self.presence, self.connective, self.guarded, self.negation]
-            makers += [self.narrowed, self.quantifier, self.connective]
+            makers += [self.narrowed, self.quantifier, self.identity, self.connective]
         if isinstance(type, SetType | ListType):
             makers += [self.collect] * 2
         makers += [lambda *_: self.literal(type), self.conditional]
@@ -547,6 +547,22 @@ class Terms:
         if self.one_in(2):
             return And((guard, body), self.span())
         return If(guard, body, self.term(BOOL, depth - 1, scope), BOOL, self.span())
+
+    def identity(self, _: Type, depth: int, scope: Scope) -> Expr:
+        """`x.owner is Clinician`, alone or in front of what only a clinician has."""
+        union = type_of(self.pick(("Clinician or Service", "Clinician or Patient or Service")))
+        assert isinstance(union, EntityType)
+        reachable = [each for each in self.reachable(union, scope) if each[2]]
+        owner = self.path(self.pick(reachable)) if reachable else self.literal(union)
+        first, second = self.pick(sorted(union.names)), self.pick(sorted(union.names))
+        asked = Is(owner, frozenset({first, second}), self.span())
+        known = sorted(members(EntityType(asked.names)).items())
+        if not known or self.one_in(2):
+            return asked
+        attribute, (type, _optional, slots) = self.pick(known)
+        read = Select(self.again(owner), attribute, slots, type, self.span())
+        other = self.term(type, depth - 1, scope)
+        return And((asked, Operation("equal", (read, other), BOOL, self.span())), self.span())
 
     # The same term once more.
 

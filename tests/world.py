@@ -160,6 +160,8 @@ _ENTITIES: Final = (
         vip="Bool",
         born="Date?",
         restrictions="Set<SecurityLabel>? from source labels",
+        owner="Clinician or Service",
+        about="Clinician or Patient or Service",
     ),
     _entity(
         "Clinician",
@@ -199,8 +201,19 @@ _ENTITIES: Final = (
         periods=f"List<{PERIOD}>",
         draft="Bool",
         team="Text?",
+        about="Clinician or Patient or Service",
     ),
-    _entity("Note", "Patient", patient="Patient", author="Clinician", department="Text", count="Int", draft="Bool"),
+    _entity(
+        "Note",
+        "Patient",
+        patient="Patient",
+        author="Clinician",
+        department="Text",
+        count="Int",
+        draft="Bool",
+        owner="Clinician or Service",
+        about="Clinician or Patient or Service",
+    ),
 )
 _ASKERS: Final = frozenset({"Clinician", "Service"})
 

@@ -30,7 +30,7 @@ from pdp.language.schema import Attribute, record
 from pdp.language.semantics import EvaluationError, evaluate
 from pdp.language.types import BOOL, INT, TEXT, ListType, SetType, Type
 from pdp.model.frame import Frame
-from pdp.model.value import ABSENT, UNKNOWN, Missing, State
+from pdp.model.value import ABSENT, UNKNOWN, Missing, State, entity
 from tests.unit.language.test_operators import CASES, Case
 from tests.world import CODES, SCHEMA, frame, rule, schema_with_context, type_of
 
@@ -183,10 +183,29 @@ def test_semantics_01_has_on_unknown_is_an_error_and_on_absent_is_false() -> Non
     has = Has(variable, "a0", (("", 0),), at(7))
     assert errors(has, context, frame(context_row=(UNKNOWN,))) == [("unknown-value", 7)] * 2
     assert errors(Not(has, ELSEWHERE), context, frame(context_row=(UNKNOWN,))) == [("unknown-value", 7)] * 2
-    policies = PolicySet(schema_with_context(context.declared), (rule(condition=Not(has, at(8))),), (), (), ())
+    assert applies(Not(has, at(8)), context, frame(context_row=(ABSENT,)))
+    assert applies(has, context, frame(context_row=("",)))
+
+
+@pytest.mark.parametrize("names", [{"Clinician"}, {"Clinician", "Patient"}, {"Patient", "Service"}, {"Service"}])
+@pytest.mark.parametrize("type", ["Clinician", "Patient", "Service"])
+def test_semantics_13_is_asks_whether_the_type_is_of_the_kind(type: str, names: set[str]) -> None:
+    context = Context((type_of("Clinician or Patient or Service"),))
+    asked = Is(context.read(0), frozenset(names), ELSEWHERE)
+    world = frame(context_row=(entity(type, "Patient::x"),))
+    assert evaluate(asked, world, CODES) is (type in names)
+    assert applies(asked, context, world) is (type in names)
+    assert applies(Not(asked, ELSEWHERE), context, world) is (type not in names)
+
+
+def applies(condition: Expr, context: Context, world: Frame) -> bool:
+    """Is the compiled rule satisfied?"""
+    policies = PolicySet(schema_with_context(context.declared), (rule(condition=condition),), (), (), ())
     function = compile_program(policies).function("read", "Record")
     assert function is not None
-    assert [each.id for each in function.evaluate(frame(context_row=(ABSENT,)))[0]] == ["rule"]
+    satisfied, erred = function.evaluate(world)
+    assert erred == []
+    return bool(satisfied)
 
 
 def test_semantics_16_a_union_over_the_cap_is_an_error() -> None:
