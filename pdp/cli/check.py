@@ -25,6 +25,9 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("path", metavar="PATH", help="a policy directory, or one policy file (then without data)")
     parser.add_argument("--output", choices=("human", "json", "sarif"), default="human")
     parser.add_argument("--strict", action="store_true", help="exit with 1 on warnings")
+    parser.add_argument(
+        "--notes", action="store_true", help="show notes too: what rests on identity, what cites nothing"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     counts: dict[str, int] = {}
     try:
         with collector.paused():
-            loaded = checked(args.path)
+            loaded = checked(args.path, notes=args.notes)
             diagnostics = loaded.warnings
             counts = _counts(loaded, len(entities(loaded)))
     except PolicyError as error:

@@ -34,8 +34,11 @@ class Loaded:
     directory: str
 
 
-def checked(path: str) -> Loaded:
-    """Read, parse and check. Raises PolicyError with every finding of every file, and Failure."""
+def checked(path: str, *, notes: bool = False) -> Loaded:
+    """Read, parse and check; `notes`: with notes among the warnings.
+
+    Raises PolicyError with every finding of every file, and Failure.
+    """
     from pdp.language.check import policies
     from pdp.language.parse import policy
 
@@ -52,7 +55,7 @@ def checked(path: str) -> Loaded:
     if findings:
         # What depends on a file that cannot be read would be found wrong everywhere: only its own findings are shown.
         raise PolicyError(findings)
-    policy_set, warnings = policies(modules)
+    policy_set, warnings = policies(modules, notes=notes)
     return Loaded(policy_set, warnings, len(paths), path if os.path.isdir(path) else "")
 
 
@@ -111,4 +114,6 @@ def tally(diagnostics: tuple[Diagnostic, ...]) -> str:
     warnings = sum(each.severity is Severity.WARNING for each in diagnostics)
     parts = [count(errors, "error")] if errors else []
     parts += [count(warnings, "warning")] if warnings else []
+    notes = len(diagnostics) - errors - warnings
+    parts += [count(notes, "note")] if notes else []
     return ", ".join(parts) or "no findings"

@@ -30,6 +30,8 @@ class Lint:
             self._unreachable(rule)
             if rule.effect in ("forbid", "mask"):
                 self._dodge(rule)
+                if notes:
+                    self._rests_on_identity(rule)
             if rule.effect == "permit" and rule.id in self.every:
                 self._empty(rule)
             if rule.effect == "emergency":
@@ -67,6 +69,22 @@ class Lint:
             message = f"whether `{rule.id}` applies rests on `{attribute.name}`, which the caller may {verb}"
             hint = "take it `from` a place that the caller does not control, if the rule must hold against its will"
             self.findings.warning("caller-can-dodge", node.span, message, hint)
+
+    def _rests_on_identity(self, rule: core.Rule) -> None:
+        """Types and identifiers are the caller's to choose too, where nobody has proven them."""
+        for node in walk(rule.condition):
+            match node:
+                case core.Is(target=core.Variable(name="subject" | "resource" as name)):
+                    what = f"the type of the {name}"
+                case core.Operation("id" | "type_name", (core.Variable(name="subject" | "resource" as name),)):
+                    what = f"what the {name} is called"
+                case core.Operation("equal" | "not_equal" | "in_entity", (left, right)) if named := _named(left, right):
+                    what = f"who the {named} is"
+                case _:
+                    continue
+            message = f"whether `{rule.id}` applies rests on {what}"
+            hint = "whoever asks says it: it holds as far as the door proves it"
+            self.findings.note("rests-on-identity", node.span, message, hint)
 
     def _read(self, node: core.Expr, rule: core.Rule) -> Attribute | None:
         """The attribute that a node reads, of the context, the action or an entity."""
@@ -256,3 +274,11 @@ def _asks_for_some(collection: core.Expr, held: Sequence[core.Expr]) -> bool:
 
 def _inside(node: core.Expr) -> tuple[core.Expr, ...]:
     return node.arguments if isinstance(node, core.Operation) else ()
+
+
+def _named(left: core.Expr, right: core.Expr) -> str:
+    """`subject` or `resource`, where one side of a comparison is that and the other is written down."""
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, core.Variable) and one.name in ("subject", "resource") and isinstance(other, core.Literal):
+            return one.name
+    return ""

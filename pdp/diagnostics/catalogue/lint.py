@@ -90,6 +90,14 @@ ENTRIES: Final[dict[str, Entry]] = {
         good="define open(what: Record) = size(what.tags) == 0\npermit read on Record as r when open(resource)\n",
         severity=_WARNING,
     ),
+    "rests-on-identity": Entry(
+        STAGE,
+        "a forbid or a mask rests on a type or an identifier, which whoever asks says",
+        "A note, off unless asked for (`pdp check --notes`). A rule that holds for one type, or for one name, can be "
+        "dodged by coming as another, wherever the door does not prove who asks and for what.",
+        severity=Severity.NOTE,
+        test="tests/unit/language/test_check.py",
+    ),
     "rule-without-citation": Entry(
         STAGE,
         "a rule cites no source",

@@ -296,6 +296,22 @@ def test_notes_are_off_by_default() -> None:
     assert "rule-without-citation" in [each.code for each in findings(text, notes=True)]
 
 
+@pytest.mark.parametrize(
+    ("condition", "underlined"),
+    [
+        ("subject is User", ["subject is User"]),
+        ('id(subject) == "x"', ["id(subject)"]),
+        ('subject == User "x"', ['subject == User "x"']),
+        ("subject.size == 1", []),
+    ],
+)
+def test_semantics_05_what_rests_on_identity_is_listed_on_demand(condition: str, underlined: list[str]) -> None:
+    text = f"{WORLD}forbid see on User as f when {condition}"
+    assert "rests-on-identity" not in [each.code for each in findings(text)]
+    listed = [each.span.text for each in findings(text, notes=True) if each.code == "rests-on-identity"]
+    assert listed == underlined
+
+
 def test_actions_that_keep_an_attribute_in_different_places_cannot_be_read_as_one() -> None:
     world = "entity U\nentity A\nentity B\naction x on A by U { one: Int from caller  two: Int from caller }\n"
     same = f"{world}action y on B by U {{ one: Int from caller }}\npermit x, y on any as r when action.one == 1"
