@@ -256,7 +256,7 @@ def test_the_questions_above_meet_the_cache_and_every_kind_of_answer() -> None:
     engine = Engine(program, store)
     reasons, kept = Counter[str](), 0
 
-    @settings(max_examples=400, database=None)
+    @settings(max_examples=2_000, database=None)
     @given(NEARLY)
     def ask(request: Request) -> None:
         nonlocal kept
@@ -268,7 +268,7 @@ def test_the_questions_above_meet_the_cache_and_every_kind_of_answer() -> None:
             assert engine.decide(request, MOMENTS[0], CAPABILITIES[1]) == decision
 
     ask()
-    assert kept > 30
+    assert kept > 10
     for reason in (Reason.PERMITTED, Reason.FORBIDDEN, Reason.NO_RULE, Reason.INDETERMINATE, Reason.BAD_REQUEST):
         assert reasons[reason] > 2, reasons
 
