@@ -406,7 +406,7 @@ class Terms:
         return Span(SOURCE, place, place + 1)
 
     def one_in(self, chances: int) -> bool:
-        return self.draw(below(chances)) == chances - 1
+        return bool(self.draw(below(chances)) == chances - 1)
 
     def pick(self, choices: Sequence[Any]) -> Any:
         return choices[0] if len(choices) == 1 else choices[self.draw(below(len(choices)))]
@@ -440,7 +440,8 @@ class Terms:
             makers += [lambda *_: self.path(self.pick(reachable))] * 2
         if type in PRODUCERS:
             makers += [self.operation] * 2
-        return self.pick(makers)(type, depth, scope)
+        maker: Callable[[Type, int, Scope], Expr] = self.pick(makers)
+        return maker(type, depth, scope)
 
     def literal(self, type: Type) -> Expr:
         """No literal of Ward lacks a field of a record."""
@@ -568,7 +569,8 @@ class Terms:
 
     def again(self, expr: Expr) -> Expr:
         """An equal term with spans of its own, and with names of its own for what its quantifiers bind."""
-        return self._again(expr, {})
+        found: Expr = self._again(expr, {})
+        return found
 
     def _again(self, node: Any, names: dict[str, str]) -> Any:
         if isinstance(node, tuple):

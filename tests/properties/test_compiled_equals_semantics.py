@@ -16,10 +16,10 @@ from pdp.language import wire
 from pdp.language.core import And, Expr, Literal, Not, Operation, Or, PolicySet, Rule
 from pdp.language.operators import TABLE
 from pdp.language.semantics import EvaluationError, evaluate, pointers
-from pdp.language.types import BOOL, ListType, SetType, Type
+from pdp.language.types import BOOL, IP, ListType, RecordType, SetType, Type
 from pdp.model.decision import Grant, Obligation, RuleError
 from pdp.model.frame import Frame
-from pdp.model.value import ABSENT, INT_MAX, INT_MIN, UNKNOWN, Ip, canonical
+from pdp.model.value import ABSENT, INT_MAX, INT_MIN, Ip, canonical
 from tests.generators import PAIRS, SIGNATURES, TYPES, frames, policy_sets, terms
 from tests.world import CODES, SCHEMA, rule
 
@@ -131,6 +131,7 @@ def test_a_compiled_term_of_any_type_has_the_value_it_means(term: Expr, frame: F
     )
     policies = PolicySet(SCHEMA, rules, (), (), ())
     function = compile_program(policies).function("read", "Record")
+    assert function is not None
     agree(function, policies, ("read", "Record"), frame)
     if not erred:
         assert [each.id for each in function.evaluate(frame)[0]] == ["equal"]
@@ -195,15 +196,20 @@ def is_of(value: object, type: Type) -> bool:
         case SetType(element):
             return isinstance(value, frozenset) and all(is_of(each, element) for each in value)
         case ListType(element):
-            return value.__class__ is tuple and all(is_of(each, element) for each in value)  # type: ignore[attr-defined]
+            return isinstance(value, tuple) and all(is_of(each, element) for each in value)
+        case RecordType(members):
+            return isinstance(value, tuple) and all(
+                (each is ABSENT and member.optional) or is_of(each, member.type)
+                for each, member in zip(value, members, strict=True)
+            )
         case _ if type == BOOL:
             return value is True or value is False
         case _ if str(type) in ("Int", "Decimal", "Instant", "Date", "Duration"):
-            return value.__class__ is int and INT_MIN <= value <= INT_MAX  # type: ignore[operator]
-        case _ if str(type) == "Ip":
+            return isinstance(value, int) and not isinstance(value, bool) and INT_MIN <= value <= INT_MAX
+        case _ if type == IP:
             return isinstance(value, Ip)
         case _:
-            return isinstance(value, str | tuple) and value is not UNKNOWN
+            return isinstance(value, str)
 
 
 BOOLS = terms(BOOL, depth=2)

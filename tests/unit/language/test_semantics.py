@@ -27,7 +27,7 @@ from pdp.language.core import (
 )
 from pdp.language.schema import one, record
 from pdp.language.semantics import EvaluationError, evaluate, pointers
-from pdp.language.types import BOOL, INSTANT, INT, TEXT, ListType, SetType
+from pdp.language.types import BOOL, INSTANT, INT, TEXT, ListType, SetType, Type
 from pdp.model.frame import Frame
 from pdp.model.value import ABSENT, UNKNOWN, Value, canonical, entity
 from tests.world import CODES, NOW, ROWS, SCHEMA, frame, row, type_of
@@ -55,8 +55,8 @@ def error(place: int) -> Expr:
 
 
 def variable(name: str) -> Expr:
-    types = {"subject": one("Clinician"), "resource": one("Record"), "now": INSTANT}
-    return Variable(name, types[name] if name in types else SCHEMA.context_type(), at(0))
+    types: dict[str, Type] = {"subject": one("Clinician"), "resource": one("Record"), "now": INSTANT}
+    return Variable(name, types[name], at(0))
 
 
 def attribute(type_name: str, name: str, target: Expr, place: int = 1) -> Select:
@@ -189,7 +189,8 @@ def over(states: tuple[bool | None, ...], every: bool) -> Expr:
 @pytest.mark.parametrize("state", STATES)
 def test_semantics_02_not(state: bool | None) -> None:
     expected = ("division-by-zero", 0) if state is None else not state
-    assert outcome(Not(*operands((state,)), at(9))) == expected
+    (operand,) = operands((state,))
+    assert outcome(Not(operand, at(9))) == expected
 
 
 @pytest.mark.parametrize("states", [each for each in ROWS_OF_STATES if each], ids=str)
