@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pdp.analyze import words
 from pdp.analyze.reference import Outcome, outcome, result
-from pdp.analyze.tree import Truth, atoms, is_closed, literal, parts, rewrite, truth_of
+from pdp.analyze.tree import Truth, atoms, is_closed, literal, rewrite, truth_of
 from pdp.language import core
 from pdp.language.schema import Schema
 from pdp.model.decision import Decision, Effect, PolicyResult, Reason
@@ -68,7 +68,7 @@ def _flippable(condition: core.Expr) -> Iterator[core.Expr]:
 def _quantifiers(expr: core.Expr) -> Iterator[core.Quantifier]:
     if isinstance(expr, core.Quantifier):
         yield expr
-    for part in parts(expr):
+    for part in core.children(expr):
         yield from _quantifiers(part)
 
 

@@ -152,25 +152,6 @@ def rewrite(expr: core.Expr, change: Callable[[core.Expr], core.Expr | None]) ->
             return expr
 
 
-def parts(expr: core.Expr) -> tuple[core.Expr, ...]:
-    """The expressions directly below, in source order."""
-    match expr:
-        case core.Select(target) | core.Has(target) | core.Is(target):
-            return (target,)
-        case core.And(items) | core.Or(items) | core.Collect(items):
-            return items
-        case core.Not(operand):
-            return (operand,)
-        case core.If(condition, then, otherwise):
-            return (condition, then, otherwise)
-        case core.Quantifier(_, _, collection, body):
-            return (collection, body)
-        case core.Operation(_, arguments):
-            return arguments
-        case _:
-            return ()
-
-
 def atoms(expr: core.Expr, path: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], core.Expr]]:
     """Every atom of a condition with its place, from the text alone. Constants are none: they have one value."""
     match expr:
@@ -205,7 +186,7 @@ def _free(expr: core.Expr, bound: frozenset[str]) -> bool:
         return "#" in expr.name and expr.name not in bound
     if isinstance(expr, core.Quantifier):
         return _free(expr.collection, bound) or _free(expr.body, bound | {expr.variable})
-    return any(_free(each, bound) for each in parts(expr))
+    return any(_free(each, bound) for each in core.children(expr))
 
 
 def reads(expr: core.Expr) -> list[core.Expr]:
@@ -217,7 +198,7 @@ def reads(expr: core.Expr) -> list[core.Expr]:
 
     def visit(each: core.Expr, begins_path: bool) -> None:
         is_path = isinstance(each, core.Select | core.Has)
-        for part in parts(each):
+        for part in core.children(each):
             visit(part, is_path)
         operand = isinstance(each, core.Variable) and each.name in ("subject", "resource", "now") and not begins_path
         if operand or (is_path and is_closed(each)):
@@ -235,8 +216,8 @@ def _identity(expr: core.Expr) -> object:
         case core.Variable(name):
             return name
         case core.Operation(operator):
-            return (operator, *map(_identity, parts(expr)))
+            return (operator, *map(_identity, core.children(expr)))
         case core.Select(_, name) | core.Has(_, name):
-            return (type(expr), name, *map(_identity, parts(expr)))
+            return (type(expr), name, *map(_identity, core.children(expr)))
         case _:
-            return (type(expr), expr.span, *map(_identity, parts(expr)))
+            return (type(expr), expr.span, *map(_identity, core.children(expr)))

@@ -25,6 +25,7 @@ from pdp.language.core import (
     Rule,
     Select,
     Variable,
+    children,
 )
 from pdp.language.schema import one
 from pdp.language.types import BOOL, EntityType
@@ -147,32 +148,11 @@ def is_literal(expr: Expr, truth: bool) -> bool:
     return isinstance(expr, Literal) and expr.value is truth
 
 
-def children(expr: Expr) -> tuple[Expr, ...]:
-    """The expressions directly inside, in source order."""
-    return _CHILDREN[expr.__class__](expr)
-
-
-_CHILDREN: Final[dict[type, Callable[[Any], tuple[Expr, ...]]]] = {
-    Literal: lambda _: (),
-    Variable: lambda _: (),
-    Select: lambda expr: (expr.target,),
-    Has: lambda expr: (expr.target,),
-    Is: lambda expr: (expr.target,),
-    And: lambda expr: expr.items,
-    Or: lambda expr: expr.items,
-    Not: lambda expr: (expr.operand,),
-    If: lambda expr: (expr.condition, expr.then, expr.otherwise),
-    Quantifier: lambda expr: (expr.collection, expr.body),
-    Operation: lambda expr: expr.arguments,
-    Collect: lambda expr: expr.items,
-}
-
-
 def walk(expr: Expr) -> list[Expr]:
     """An expression and all inside it."""
     found = [expr]
     for each in found:
-        found.extend(_CHILDREN[each.__class__](each))
+        found.extend(children(each))
     return found
 
 

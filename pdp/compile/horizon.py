@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from pdp.compile.concrete import children, expressions, reads_clock, timed, walk
+from pdp.compile.concrete import expressions, reads_clock, timed, walk
 from pdp.compile.nodes import clock, literal
 from pdp.compile.zones import FIRST_DAY, LAST_DAY, Zone, tzif
 from pdp.language import semantics
@@ -31,6 +31,7 @@ from pdp.language.core import (
     Rule,
     Select,
     Variable,
+    children,
 )
 from pdp.language.semantics import EvaluationError
 from pdp.language.types import ListType, SetType, Type

@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from pdp.compile.concrete import children
 from pdp.compile.index import Candidate, Index
-from pdp.language.core import Expr, Has, Is, Literal, Operation, Quantifier, Select, Variable
+from pdp.language.core import Expr, Has, Is, Literal, Operation, Quantifier, Select, Variable, children
 from pdp.language.types import EntityType
 
 _MEMO_NS: Final = 45

@@ -6,7 +6,9 @@ Invariants. Every node has a span of policy text. No node's type is `Unknowable`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from pdp.diagnostics.source import Span
 from pdp.language.schema import Schema
@@ -129,6 +131,26 @@ class Collect:
 
 
 Expr = Literal | Variable | Select | Has | Is | And | Or | Not | If | Quantifier | Operation | Collect
+
+_CHILDREN: Final[dict[type, Callable[[Any], tuple[Expr, ...]]]] = {
+    Literal: lambda _: (),
+    Variable: lambda _: (),
+    Select: lambda expr: (expr.target,),
+    Has: lambda expr: (expr.target,),
+    Is: lambda expr: (expr.target,),
+    And: lambda expr: expr.items,
+    Or: lambda expr: expr.items,
+    Not: lambda expr: (expr.operand,),
+    If: lambda expr: (expr.condition, expr.then, expr.otherwise),
+    Quantifier: lambda expr: (expr.collection, expr.body),
+    Operation: lambda expr: expr.arguments,
+    Collect: lambda expr: expr.items,
+}
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The expressions directly inside, in source order."""
+    return _CHILDREN[expr.__class__](expr)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,33 +16,13 @@ MAX_NODES: Final = 5_000
 MAX_DEPTH: Final = 200
 
 
-def children(node: core.Expr) -> tuple[core.Expr, ...]:
-    match node:
-        case core.Literal() | core.Variable():
-            return ()
-        case core.Select() | core.Has() | core.Is():
-            return (node.target,)
-        case core.And() | core.Or() | core.Collect():
-            return node.items
-        case core.Not():
-            return (node.operand,)
-        case core.If():
-            return (node.condition, node.then, node.otherwise)
-        case core.Quantifier():
-            return (node.collection, node.body)
-        case core.Operation():
-            return node.arguments
-        case _:
-            assert_never(node)
-
-
 def walk(node: core.Expr) -> Iterator[core.Expr]:
     """Every node, a parent before its children, from left to right."""
     todo = [node]
     while todo:
         node = todo.pop()
         yield node
-        todo.extend(reversed(children(node)))
+        todo.extend(reversed(core.children(node)))
 
 
 def measure(node: core.Expr) -> tuple[int, int]:
@@ -57,7 +37,7 @@ def measure(node: core.Expr) -> tuple[int, int]:
         if size > MAX_NODES or depth > MAX_DEPTH:
             break
         if node.__class__ is not core.Literal and node.__class__ is not core.Variable:
-            todo.extend([(each, depth + 1) for each in children(node)])
+            todo.extend([(each, depth + 1) for each in core.children(node)])
     return size, deepest
 
 
