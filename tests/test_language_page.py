@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +17,6 @@ from tests.generators import SIGNATURES
 
 PAGE: Final = Path(__file__).parent.parent / "grammar" / "LANGUAGE.md"
 TEXT: Final = PAGE.read_text("utf-8")
-
-
-def needs(*modules: str) -> pytest.MarkDecorator:
-    missing = [each for each in modules if importlib.util.find_spec(each) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not there: {', '.join(missing)}")
-
-
-CHECKED: Final = needs("pdp.language.parse", "pdp.language.check")
-RUN: Final = needs("pdp.language.parse", "pdp.language.check", "pdp.compile.program", "pdp.analyze.testing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +62,16 @@ def test_the_page_has_examples_of_every_sort() -> None:
     assert TEXT.count("```ward") == len(EXAMPLES)
 
 
-@CHECKED
 @pytest.mark.parametrize("example", WHOLE_SETS, ids=lambda each: f"line {each.line}")
 def test_a_whole_example_checks_as_it_stands(example: Example) -> None:
     checked(example)
 
 
-@CHECKED
 @pytest.mark.parametrize("example", FRAGMENTS, ids=lambda each: f"line {each.line}")
 def test_a_fragment_checks_on_the_prelude_and_the_fragments_before_it(example: Example) -> None:
     checked(WHOLE_SETS[0], *FRAGMENTS[: FRAGMENTS.index(example) + 1])
 
 
-@CHECKED
 @pytest.mark.parametrize("example", REFUSED, ids=lambda each: f"line {each.line}")
 def test_a_refused_example_is_refused_for_the_reason_it_names(example: Example) -> None:
     with pytest.raises(PolicyError) as caught:
@@ -93,7 +80,6 @@ def test_a_refused_example_is_refused_for_the_reason_it_names(example: Example) 
     assert errors == [example.kind]
 
 
-@RUN
 def test_the_tests_on_the_page_pass() -> None:
     from pdp.analyze.case import from_policy
     from pdp.analyze.coverage import Recorder

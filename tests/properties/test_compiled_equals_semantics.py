@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from random import Random
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,9 +30,6 @@ CODES_OF_ERRORS = {
     "too-large",
     "not-a-pointer",
 }
-COMPILED = pytest.mark.skipif(
-    importlib.util.find_spec("pdp.compile.program") is None, reason="pdp.compile.program is not there"
-)
 
 
 def worlds() -> st.SearchStrategy[tuple[tuple[str, str], Frame]]:
@@ -44,7 +39,6 @@ def worlds() -> st.SearchStrategy[tuple[tuple[str, str], Frame]]:
 # The compiled rules ---------------------------------------------------------------------------------------------------
 
 
-@COMPILED
 @given(policy_sets(), st.lists(worlds(), min_size=1, max_size=4))
 def test_what_is_compiled_is_what_is_meant(policies: PolicySet, questions: list[tuple[tuple[str, str], Frame]]) -> None:
     from pdp.compile.program import compile_program
@@ -115,7 +109,6 @@ def contribution(rule: Rule, frame: Frame) -> Grant:
     return Grant(rule.id, fields, obligations, errors)
 
 
-@COMPILED
 @given(st.sampled_from(TYPES).flatmap(lambda type: terms(type)), frames(("read", "Record")))
 def test_a_compiled_term_of_any_type_has_the_value_it_means(term: Expr, frame: Frame) -> None:
     """Told by two rules: that the term is what the interpreter says, and that it is not."""
@@ -137,7 +130,6 @@ def test_a_compiled_term_of_any_type_has_the_value_it_means(term: Expr, frame: F
         assert [each.id for each in function.evaluate(frame)[0]] == ["equal"]
 
 
-@COMPILED
 @given(policy_sets(most_rules=4), st.lists(worlds(), min_size=1, max_size=3))
 def test_a_program_that_was_written_down_says_the_same(
     policies: PolicySet, questions: list[tuple[tuple[str, str], Frame]]
@@ -151,7 +143,6 @@ def test_a_program_that_was_written_down_says_the_same(
         agree(again.function(*pair), policies, pair, frame)
 
 
-@COMPILED
 @given(policy_sets(most_rules=4), worlds(), st.randoms(use_true_random=False))
 def test_semantics_17_the_order_of_rules_never_matters(
     policies: PolicySet, question: tuple[tuple[str, str], Frame], random: Random
@@ -164,7 +155,6 @@ def test_semantics_17_the_order_of_rules_never_matters(
     agree(compile_program(replace(policies, rules=tuple(shuffled))).function(*pair), policies, pair, frame)
 
 
-@COMPILED
 @given(policy_sets(most_rules=3), worlds())
 def test_where_all_is_known_no_rule_meets_what_is_unknown(
     policies: PolicySet, question: tuple[tuple[str, str], Frame]

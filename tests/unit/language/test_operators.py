@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,9 +89,6 @@ PARAMETERS = [
     if operands == "attributes" or canonical(ABSENT) not in canonical(each.operands)
 ]
 SINGLE = [pytest.param(each, id=f"{each.key}: {each.shows}"[:100]) for each in CASES]
-COMPILED = pytest.mark.skipif(
-    importlib.util.find_spec("pdp.compile.program") is None, reason="pdp.compile.program is not there"
-)
 
 
 def test_every_operator_has_cases() -> None:
@@ -132,7 +128,6 @@ def test_interpreter(each: Case, operands: str) -> None:
         assert (type(found), found) == (type(each.value), each.value)
 
 
-@COMPILED
 @pytest.mark.parametrize(("each", "operands"), PARAMETERS)
 def test_compiled(each: Case, operands: str) -> None:
     satisfied, erred = compiled_outcomes(each, getattr(each, operands))
