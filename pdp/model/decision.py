@@ -38,6 +38,10 @@ class Reason(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     NO_ROUTE = "no_route"
     AUDIT_UNAVAILABLE = "audit_unavailable"
+    SESSION_ENDED = "session_ended"  # revoked, idle for too long, or too old
+    STEP_UP = "step_up"  # a stronger or fresher authentication would cure every denying rule (RFC 9470)
+    INSUFFICIENT_SCOPE = "insufficient_scope"  # the token was not granted this
+    RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
     FAULT = "fault"
 

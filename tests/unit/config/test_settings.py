@@ -138,7 +138,7 @@ def test_a_profile_says_what_its_enforcement_point_can_do(tmp_path: Path) -> Non
         'may_assert = ["subject"]',
         "fields = 1",
         'obligations = "notify"',
-        'door = "grpc"',
+        'door = "telnet"',
         "context = { at = 2026-01-01 }",
         "context = { share = 0.5 }",
         'secret_file = ""',
@@ -157,4 +157,4 @@ def test_an_unreadable_or_broken_file_is_a_problem_not_a_default(tmp_path: Path)
 
 def test_the_settings_page_is_current() -> None:
     page = (Path(__file__).parents[3] / "docs/settings.md").read_text()
-    assert reference() in page, "copy pdp.config.reference() into docs/settings.md"
+    assert reference() in page, "run scripts/make-catalogue"

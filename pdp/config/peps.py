@@ -1,0 +1,97 @@
+"""The profiles of the enforcement points (PEPs): `[pep.NAME]`. Who each is, and what it may and can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pdp.config.reading import Table, named
+from pdp.model.decision import Capabilities
+
+API_DOORS: Final = ("authzen", "opa")
+PROXY_DOORS: Final = ("ext_authz", "grpc", "forward_auth")
+DOORS: Final = frozenset(API_DOORS + PROXY_DOORS)
+CONVENTIONS: Final = ("nginx", "traefik", "caddy", "haproxy", "apisix")
+"""Whose headers name the original request at `/forward-auth`."""
+
+EVIDENCE: Final = ("token", "certificate")
+CERTIFICATES: Final = ("none", "peer", "xfcc", "header")
+"""Where a proxy says which client certificate it has verified: nowhere; the gRPC `source.certificate`; the last element
+of `x-forwarded-client-cert`; `x-client-certificate`, a URL-encoded PEM."""
+
+NAMES_A_CERTIFICATE: Final = ("spiffe://", "dns:", "sha256:")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One enforcement point. Never taken from a request."""
+
+    name: str
+    secret: bytes | None = field(default=None, repr=False)
+    doors: frozenset[str] = DOORS
+    may_assert: frozenset[str] = frozenset({"context.*"})
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    context: Mapping[str, Any] = field(default_factory=dict)
+    # The enforcement point's own client certificate, any of these: "spiffe://..", "dns:NAME", "sha256:HEX".
+    certificates: tuple[str, ...] = ()
+    convention: str = ""  # one of CONVENTIONS; "": none, so `/forward-auth` is closed
+    evidence: tuple[str, ...] = EVIDENCE  # what may name the subject: the first that is shown does
+    client_certificate: str = "none"  # one of CERTIFICATES
+    issuers: frozenset[str] | None = None  # whose tokens count here; None: all that are configured
+    origin: str = ""  # "https://ehr.hospital.example", of the services behind a proxy: DPoP's `htu` starts with it
+
+    @property
+    def open(self) -> bool:
+        """Does whoever reaches the listener have this profile?"""
+        return self.secret is None and not self.certificates
+
+
+def profiles(given: Any, file: Path | None, shared: bytes | None, problems: list[str]) -> tuple[Profile, ...]:
+    """The profiles of a settings file; one that is called `default` where it names none. `shared`: their secret."""
+    if given is None or file is None:
+        return (Profile("default", shared),)
+    return tuple(_profile(name, table, shared) for name, table in named("pep", given, file, problems))
+
+
+def _profile(name: str, table: Table, shared: bytes | None) -> Profile:
+    asserts, doors = table.texts("may_assert", ("context.*",)), table.texts("door", tuple(sorted(DOORS)), alone=True)
+    if not all(map(_assertion, asserts)):
+        table.wrong("`may_assert` must list `subject.NAME`, `action.NAME`, `resource.NAME`, `context.NAME`, or `*`")
+    if not doors or not DOORS.issuperset(doors):
+        table.wrong(f"`door` must be one of {', '.join(sorted(DOORS))}, or a list of them")
+    certificates = table.texts("certificate")
+    if not all(each.startswith(NAMES_A_CERTIFICATE) for each in certificates):
+        table.wrong("`certificate` must list `spiffe://..`, `dns:NAME` or `sha256:HEX`")
+    own = table.secret("secret_file")
+    evidence = table.texts("evidence", EVIDENCE)
+    if not set(evidence) <= set(EVIDENCE):
+        table.wrong(f"`evidence` must list some of {', '.join(EVIDENCE)}")
+    convention = table.one_of("convention", CONVENTIONS, "") if "convention" in table else ""
+    if "forward_auth" in doors and "door" in table and not convention:
+        table.wrong(f"`convention` must say whose headers count: one of {', '.join(CONVENTIONS)}")
+    profile = Profile(
+        name,
+        # A point with a certificate of its own needs no secret; one that names both must show both.
+        own if own or certificates else shared,
+        frozenset(doors),
+        frozenset(asserts),
+        Capabilities(table.flag("fields"), frozenset(table.texts("obligations"))),
+        table.table("context"),
+        certificates,
+        convention,
+        evidence,
+        table.one_of("client_certificate", CERTIFICATES, "none"),
+        frozenset(table.texts("issuers")) if "issuers" in table else None,
+        table.url("origin"),
+    )
+    table.close()
+    return profile
+
+
+def _assertion(text: str) -> bool:
+    place, _, name = text.partition(".")
+    return text == "*" or (
+        place in ("subject", "action", "resource", "context") and (name == "*" or name.isidentifier())
+    )

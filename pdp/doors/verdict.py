@@ -1,0 +1,149 @@
+"""What a proxy door answers with: one decision for one caller, and the headers that carry it. Pure.
+
+Allow is exactly one thing; every other outcome is an explicit deny, 401, 403 or 429: a 2xx or 3xx would look like an
+allow to the client, and a 5xx counts as an error, which a proxy told to fail open lets through.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import quote
+
+from pdp.doors.authzen import answered
+from pdp.doors.original import Headers
+from pdp.model.decision import WHOLE, Decision, Effect, Fields, Reason
+
+ALLOWED: Final = 200
+STATUSES: Final = {
+    Reason.UNAUTHENTICATED: 401,
+    Reason.SESSION_ENDED: 401,
+    Reason.STEP_UP: 401,
+    Reason.OVERLOADED: 429,
+    Reason.RATE_LIMITED: 429,
+}
+"""The status of a deny; any other reason is 403."""
+
+MAX_CARRIED_BYTES: Final = 6_000
+VISIBLE: Final = "".join(chr(code) for code in range(0x21, 0x7F) if code != ord("%"))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`subject_type` and `subject_id` are empty where nobody was established: then nothing opens."""
+
+    decision: Decision
+    decision_id: str
+    subject_type: str = ""
+    subject_id: str = ""
+    challenge: bytes = b"Bearer"  # WWW-Authenticate of a 401
+    retry_after: int = 0  # seconds, for a 429
+    echo: bytes = b""  # the header that named an unverified subject, replaced with the one decided about
+
+    @property
+    def opens(self) -> bool:
+        """The one place where a proxy door lets somebody in."""
+        return self.decision.effect is Effect.ALLOW and bool(self.subject_type) and bool(self.subject_id)
+
+    @property
+    def status(self) -> int:
+        """200 exactly where it opens, else 401, 403 or 429."""
+        return ALLOWED if self.opens else STATUSES.get(self.decision.reason, 403)
+
+    def identity_headers(self) -> list[tuple[bytes, bytes]]:
+        """What the service behind the proxy is told of an allow. Always every one: a proxy that gets none keeps
+        the client's own (CVE-2026-30851).
+        """
+        subject = carried_name(self.subject_id)
+        said = [
+            (b"x-pdp-decision", self.decision_id.encode("ascii")),
+            (b"x-pdp-subject", subject),
+            (b"x-pdp-subject-type", carried_name(self.subject_type)),
+            (b"x-pdp-fields", carried_fields(self.decision)),
+            (b"x-pdp-obligations", carried_duties(self.decision, self.decision_id)),
+        ]
+        return [*said, (self.echo, subject)] if self.echo else said
+
+    def denial_headers(self) -> list[tuple[bytes, bytes]]:
+        """What the client is told of a deny. Nothing of the policy, nothing of a patient."""
+        said = [(b"x-pdp-decision", self.decision_id.encode("ascii")), (b"cache-control", b"no-store")]
+        said.append((b"content-type", b"text/plain"))
+        if self.status == 401 or self.decision.reason is Reason.INSUFFICIENT_SCOPE:
+            said.append((b"www-authenticate", self.challenge))
+        if self.status == 429:
+            said.append((b"retry-after", b"%d" % max(1, self.retry_after)))
+        return said
+
+    @property
+    def denial_body(self) -> bytes:
+        return b"denied " + self.decision_id.encode("ascii")
+
+
+def denial(reason: Reason, decision_id: str, challenge: bytes = b"Bearer", retry_after: int = 0) -> Verdict:
+    """An explicit deny before any rule."""
+    return Verdict(Decision(Effect.DENY, reason), decision_id, challenge=challenge, retry_after=retry_after)
+
+
+def forged(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    """The client's headers that could be taken for ours, in any spelling that some server folds into ours
+    (CVE-2026-52845): every one of these has to be removed, but for those that are replaced.
+    """
+    replaced = {name for name, _ in said}
+    spelled = {name.replace(b"-", b"_") for name in replaced}
+    names = {name for name, _ in headers if name.replace(b"_", b"-").startswith(b"x-pdp-")}
+    return sorted((names | spelled) - replaced)
+
+
+def together(decisions: Sequence[Decision]) -> Decision:
+    """One decision for all the actions of a request: the first deny, else what all the permits leave (SEMANTICS 7)."""
+    for each in decisions:
+        if each.effect is not Effect.ALLOW:
+            return each
+    first = decisions[0]
+    fields = first.fields
+    for each in decisions[1:]:
+        fields = Fields(_common(fields.released, each.fields.released), fields.masked | each.fields.masked)
+    whole = replace(
+        first,
+        rules=tuple(sorted({rule for each in decisions for rule in each.rules})),
+        errors=tuple(error for each in decisions for error in each.errors),
+        obligations=tuple(duty for each in decisions for duty in each.obligations),
+        fields=fields,
+        valid_until=min(each.valid_until for each in decisions),
+    )
+    if len(carried_duties(whole, "")) + len(carried_fields(whole)) > MAX_CARRIED_BYTES:
+        return replace(whole, effect=Effect.DENY, reason=Reason.UNSUPPORTED, obligations=(), fields=WHOLE)
+    return whole
+
+
+def _common(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    """The pointers that both release; a pointer covers its descendants."""
+    if one is None or other is None:
+        return other if one is None else one
+    return frozenset(each for each in one if _covered(each, other)) | {each for each in other if _covered(each, one)}
+
+
+def _covered(pointer: str, by: frozenset[str]) -> bool:
+    return any(pointer == each or pointer.startswith(each + "/") for each in by)
+
+
+def carried_fields(decision: Decision) -> bytes:
+    """`{}`: all of them. Only a profile with `fields = true` ever gets more, and its service has to obey."""
+    if not decision.fields.limited:
+        return b"{}"
+    released = decision.fields.released
+    limit = {"masked": sorted(decision.fields.masked)} | ({} if released is None else {"released": sorted(released)})
+    return json.dumps(limit, separators=(",", ":")).encode("ascii")
+
+
+def carried_duties(decision: Decision, decision_id: str) -> bytes:
+    if not decision.obligations:
+        return b"[]"
+    return json.dumps(answered(decision, decision_id)["context"]["obligations"], separators=(",", ":")).encode("ascii")
+
+
+def carried_name(text: str) -> bytes:
+    """An identifier as a header carries it: visible ASCII as it is, all else (and `%`) percent-encoded UTF-8."""
+    return quote(text, safe=VISIBLE).encode("ascii")
