@@ -32,6 +32,20 @@ class EvidenceError(Exception):
     """The record could not be written whole: the answer must be a deny."""
 
 
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who was established, and how. Never the token itself."""
+
+    subject_type: str
+    subject_id: str
+    via: str
+    issuer: str = ""
+    client: str = ""
+    actors: tuple[str, ...] = ()
+    scopes: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Record:
     """One decision, as it leaves. `request` is None where nothing could be read; `detail` is then a stable word."""
@@ -47,6 +61,7 @@ class Record:
     cached: bool | None = None
     program_digest: str = ""
     data_revision: str = ""
+    who: Who | None = None  # None: nobody was established, the enforcement point names the subject
 
 
 class Log:
@@ -140,6 +155,8 @@ class Log:
             members["subject"] = {"type": request.subject_type[:MAX_TEXT], "id": request.subject_id[:MAX_TEXT]}
             members["action"] = request.action[:MAX_TEXT]
             members["resource"] = {"type": request.resource_type[:MAX_TEXT], "id": request.resource_id[:MAX_TEXT]}
+        if record.who is not None:
+            members |= _who(record.who)
         if record.detail:
             members["detail"] = record.detail
         if record.cached is not None:
@@ -174,3 +191,19 @@ class Log:
             self._stamp = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(second))
             self._second = second
         return f"{self._stamp}{rest:06d}Z"
+
+
+def _who(who: Who) -> dict[str, Any]:
+    identity: dict[str, Any] = {"via": who.via}
+    if who.issuer:
+        identity["issuer"] = who.issuer[:MAX_TEXT]
+    if who.client:
+        identity["client"] = who.client[:MAX_TEXT]
+    if who.actors:
+        identity["actors"] = [each[:MAX_TEXT] for each in who.actors[:MAX_DISCARDED]]
+    if who.scopes is not None:
+        identity["scopes"] = [each[:MAX_NAME] for each in who.scopes[:MAX_DISCARDED]]
+    if who.warnings:
+        identity["warnings"] = list(who.warnings)
+    subject = {"type": who.subject_type[:MAX_TEXT], "id": who.subject_id[:MAX_TEXT]}
+    return {"subject": subject, "identity": identity}

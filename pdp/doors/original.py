@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pdp.model.decision import Reason
+
+_HOST: Final = re.compile(
+    rb"(?:(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,126}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+).fullmatch
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -37,4 +43,18 @@ class Original:
 
     def lines(self, name: bytes) -> tuple[bytes, ...]:
         """Every line of a header."""
-        return tuple(value for each, value in self.headers if each == name)
+        return lines(self.headers, name)
+
+
+def lines(headers: Headers, name: bytes) -> tuple[bytes, ...]:
+    """Every line of a header."""
+    return tuple(value for each, value in headers if each == name)
+
+
+def checked_host(hosts: Sequence[bytes]) -> str:
+    """The one host of a request, with its port if any, in lower case. Raises Refused for none, two, or an odd one:
+    userinfo, a dot at the end, a list that a proxy joined with commas.
+    """
+    if len(hosts) != 1 or not _HOST(hosts[0]):
+        raise Refused(Reason.BAD_REQUEST, "malformed-host")
+    return hosts[0].decode("ascii").lower()

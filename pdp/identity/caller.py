@@ -11,7 +11,7 @@ FOREVER: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a door found in a request. Nothing of it is believed yet but for the certificate: the enforcement point, which
+    """What a door found in a request. Nothing of it is believed yet but the certificate: the enforcement point, which
     has proven itself, says that its own handshake verified it.
     """
 

@@ -14,6 +14,7 @@ from pdp.config import Settings
 from pdp.doors import authzen, envoy
 from pdp.model.decision import Reason
 from pdp.serve.api import Api
+from pdp.serve.check import Check
 from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Disconnected, Headers, Receive, Scope, Send
 from pdp.serve.proxy import Proxy
@@ -26,14 +27,12 @@ METADATA_AGE: Final = (b"cache-control", b"max-age=60")
 class Application:
     """One worker's. Its snapshot is replaced by one assignment; each request takes it once."""
 
-    def __init__(self, settings: Settings, runtime: Runtime, log: Log, prefix: str) -> None:
+    def __init__(self, settings: Settings, runtime: Runtime, log: Log) -> None:
         self._settings = settings
-        self._prefix = prefix
-        self._count = 0
         self._in_flight = 0
         self.worker = Worker(settings, runtime, log)
         self._desk = Desk(settings, log, self.worker)
-        self._proxy = Proxy(self._desk)
+        self._proxy = Proxy(self._desk, Check(self._desk))
         api = Api(self._desk)
         self._api: dict[bytes, Callable[[Scope, Receive, Exchange], Awaitable[Answer]]] = {
             authzen.EVALUATION_PATH.encode(): api.evaluation,
@@ -67,17 +66,16 @@ class Application:
         handler = self._api.get(path)
         if handler is None and not envoy.covers(path):
             return self._other(scope["method"], path)
-        self._count += 1
         metrics, started = self.worker.metrics, perf_counter_ns()
         door = EXT_AUTHZ if handler is None else AUTHZEN
-        exchange = Exchange(door, f"{self._prefix}-{self._count:x}", time_ns() // 1000)
+        exchange = self._desk.exchange(door)
         self._in_flight += 1
         try:
             if self._in_flight > self._settings.max_in_flight or self.worker.late:
                 metrics.shed += 1
-                return self._desk.refuse(exchange, Reason.OVERLOADED, "overload")
+                return self._refuse(exchange, Reason.OVERLOADED, "overload")
             if handler is None:
-                return self._proxy.check(scope, exchange)
+                return await self._proxy.ext_authz(scope, exchange)
             answer = await handler(scope, receive, exchange)
             _echo(scope["headers"], answer[1])
             return answer
@@ -86,10 +84,14 @@ class Application:
         except Exception as error:  # The one place: a deny, and a record.
             metrics.faults += 1
             self.worker.report(error, exchange.decision_id)
-            return self._desk.refuse(exchange, Reason.FAULT, type(error).__name__)
+            return self._refuse(exchange, Reason.FAULT, type(error).__name__)
         finally:
             self._in_flight -= 1
             metrics.took((perf_counter_ns() - started) // 1000)
+
+    def _refuse(self, exchange: Exchange, reason: Reason, kind: str) -> Answer:
+        refuse = self._desk.refuse if exchange.door == AUTHZEN else self._proxy.refuse
+        return refuse(exchange, reason, kind)
 
     def _other(self, method: str, path: bytes) -> Answer:
         handler = self._plain.get(path)

@@ -62,9 +62,8 @@ class Decisions(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Application:
-        identifier = secrets.token_hex(6)
-        log = Log(self._settings.audit_dir, identifier)
-        return Application(self._settings, self._runtime, log, identifier)
+        log = Log(self._settings.audit_dir, secrets.token_hex(6))
+        return Application(self._settings, self._runtime, log)
 
     def _forked(self, arbiter: Any, _worker: Any) -> None:
         die_with(arbiter.pid)

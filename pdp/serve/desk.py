@@ -5,13 +5,18 @@ A record is on its way to the disk before any answer leaves; where it cannot be 
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
+from itertools import count
+from threading import Lock
+from time import time_ns
 from typing import Final
 
-from pdp.audit.log import EvidenceError, Log, Record
+from pdp.audit.log import EvidenceError, Log, Record, Who
 from pdp.config import Profile, Settings
-from pdp.doors import authzen, envoy
+from pdp.doors import authzen
 from pdp.doors.admission import admitted
+from pdp.identity.caller import Caller
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
 from pdp.serve.http import BEARER, JSON, NO_STORE, Answer
@@ -20,6 +25,9 @@ from pdp.serve.worker import Worker
 
 AUTHZEN: Final = "authzen"
 EXT_AUTHZ: Final = "ext_authz"
+GRPC: Final = "grpc"
+FORWARD_AUTH: Final = "forward_auth"
+OPA: Final = "opa"
 NOBODY: Final = "-"
 UNKNOWN_PEP: Final = "unknown-pep"
 
@@ -40,16 +48,24 @@ class Exchange:
     decision_id: str
     now: int  # microseconds since the epoch
     pep: str = NOBODY
+    caller: Caller | None = None  # once established
 
 
 class Desk:
-    """One worker's."""
+    """One worker's. Safe for threads: the log and the numbers are written under one lock."""
 
     def __init__(self, settings: Settings, log: Log, worker: Worker) -> None:
         self.settings = settings
         self.worker = worker
         self.metrics = worker.metrics
         self._log = log
+        self._lock = Lock()
+        self._prefix = secrets.token_hex(6)
+        self._numbers = count(1)
+
+    def exchange(self, door: str) -> Exchange:
+        """A request begins: its id, and now."""
+        return Exchange(door, f"{self._prefix}-{next(self._numbers):x}", time_ns() // 1000)
 
     def decided(
         self, snapshot: Snapshot, request: Request, profile: Profile, exchange: Exchange, decision_id: str
@@ -67,34 +83,39 @@ class Desk:
             discarded,
             program_digest=snapshot.digest,
             data_revision=snapshot.revision,
+            who=_who(exchange.caller),
         )
 
     def refusal(self, exchange: Exchange, decision_id: str, reason: Reason, detail: str) -> Record:
         """The record of what was refused before any rule."""
         decision = Decision(Effect.DENY, reason)
-        return Record(exchange.now, decision_id, exchange.door, exchange.pep, decision, detail=detail)
+        who = _who(exchange.caller)
+        return Record(exchange.now, decision_id, exchange.door, exchange.pep, decision, detail=detail, who=who)
 
     def recorded(self, records: list[Record]) -> bool:
         """Are they on their way to the disk? If not, nothing may be permitted."""
-        try:
-            self._log.append_all(records)
-        except EvidenceError as error:
-            self.metrics.audit_failures += 1
-            self.worker.audit_failed(error)
-            return False
-        self.worker.audit_works()
-        for each in records:
-            self.metrics.count(each.door, each.decision)
-        return True
+        with self._lock:
+            try:
+                self._log.append_all(records)
+            except EvidenceError as error:
+                self.metrics.audit_failures += 1
+                self.worker.audit_failed(error)
+                return False
+            self.worker.audit_works()
+            for each in records:
+                self.metrics.count(each.door, each.decision)
+            return True
 
-    def refuse(self, exchange: Exchange, reason: Reason, detail: str, status: int = 0) -> Answer:
-        """Refuse before evaluation, recorded where a record can be written. Never anything but a refusal."""
+    def record_refusal(self, exchange: Exchange, reason: Reason, detail: str) -> None:
+        """Record what is refused before evaluation, where a record can be written; count it in any case."""
         record = self.refusal(exchange, exchange.decision_id, reason, detail)
         if reason is Reason.AUDIT_UNAVAILABLE or not self.recorded([record]):
-            self.metrics.count(exchange.door, record.decision)
-        if exchange.door == EXT_AUTHZ:
-            # An unknown proxy is no business of the client's: 403, since 401 would send the client to log in.
-            return envoy.denied(Reason.FAULT if detail == UNKNOWN_PEP else reason, exchange.decision_id)
+            with self._lock:
+                self.metrics.count(exchange.door, record.decision)
+
+    def refuse(self, exchange: Exchange, reason: Reason, detail: str, status: int = 0) -> Answer:
+        """Refuse at an API door, before evaluation. Never anything but a refusal."""
+        self.record_refusal(exchange, reason, detail)
         usual, message = PROBLEMS.get(reason, (500, "fault"))
         status = status or usual
         headers = [JSON, NO_STORE, (b"x-pdp-decision", exchange.decision_id.encode())]
@@ -107,3 +128,18 @@ class Desk:
     def unrecorded(self, exchange: Exchange) -> Answer:
         """What is answered instead of a decision whose record could not be written."""
         return self.refuse(exchange, Reason.AUDIT_UNAVAILABLE, "")
+
+
+def _who(caller: Caller | None) -> Who | None:
+    if caller is None:
+        return None
+    return Who(
+        caller.subject_type,
+        caller.subject_id,
+        caller.via,
+        caller.issuer,
+        caller.client,
+        caller.actors,
+        caller.scopes,
+        caller.warnings,
+    )

@@ -51,7 +51,7 @@ class World:
         (directory / "runtime").mkdir()
         self.audit = directory / "audit"
         self.engine = FakeEngine()
-        self.app = Application(Settings(**chosen), Runtime(directory / "runtime"), Log(self.audit, "w"), "w")
+        self.app = Application(Settings(**chosen), Runtime(directory / "runtime"), Log(self.audit, "w"))
         self.app.worker.snapshot = Snapshot(
             self.engine,  # type: ignore[arg-type]
             schema(),
@@ -99,7 +99,7 @@ class World:
         return self.ask(body=json.dumps(body).encode(), **more)
 
     def check(self, path: bytes = b"/fhir/Record/r1", method: str = "GET", user: bytes = b"alice") -> SimpleNamespace:
-        return self.ask(method, b"/ext_authz" + path, b"", [(b"x-user", user)])
+        return self.ask(method, b"/ext_authz" + path, b"", [(b"host", b"ehr.example"), (b"x-user", user)])
 
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for file in self.audit.glob("*") for line in file.read_text().splitlines()]
@@ -293,7 +293,7 @@ def test_an_ambiguous_path_is_denied_and_recorded_without_the_path(world: World,
 
 
 def test_a_proxied_request_without_a_subject_is_401(world: World) -> None:
-    answer = world.ask("GET", b"/ext_authz/fhir/Record/r1", b"", [])
+    answer = world.ask("GET", b"/ext_authz/fhir/Record/r1", b"", [(b"host", b"ehr.example")])
     assert answer.status == 401
 
 

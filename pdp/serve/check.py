@@ -1,0 +1,135 @@
+"""What every proxy door does between reading and answering: who asks, may their session go on, what is asked, is it
+within the token's scopes and the limits, and then the rules. Whatever is not decided here with an allow is a deny.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final
+
+from pdp.config import Profile
+from pdp.doors.original import Original, Refused
+from pdp.doors.route import Match, NoRoute
+from pdp.doors.verdict import Verdict, denial, together
+from pdp.identity.caller import Caller, Unknown, Waiting
+from pdp.model.decision import Reason
+from pdp.model.request import Request
+from pdp.serve.desk import Desk, Exchange
+from pdp.serve.snapshot import Snapshot
+
+ENDED: Final = b'Bearer error="invalid_token"'
+SCOPE: Final = b'Bearer error="insufficient_scope"'
+
+
+class Check:
+    """One worker's. Safe for threads."""
+
+    def __init__(self, desk: Desk) -> None:
+        settings = desk.settings
+        self._desk = desk
+        self._header = settings.trust_unverified_subject_header.encode("ascii")
+        self._header_type = settings.unverified_subject_type
+        self._outside = ThreadPoolExecutor(4, "identity")  # What waits for an identity provider waits here.
+
+    async def asked(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
+        """The verdict, without holding up the event loop where something has to come from outside first."""
+        try:
+            return self.verdict(original, profile, exchange)
+        except Waiting as waiting:
+            await asyncio.get_running_loop().run_in_executor(self._outside, waiting.work)
+        return self._again(original, profile, exchange)
+
+    def asked_here(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
+        """The same, where blocking is allowed."""
+        try:
+            return self.verdict(original, profile, exchange)
+        except Waiting as waiting:
+            waiting.work()
+        return self._again(original, profile, exchange)
+
+    def _again(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
+        try:
+            return self.verdict(original, profile, exchange)
+        except Waiting:
+            return self.refused(exchange, Reason.UNAUTHENTICATED, "identity-provider-unavailable")
+
+    def verdict(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
+        """One snapshot and one `now` for all the actions that the request is; one record for all of them, which is
+        written before this returns. Raises Waiting, then nothing was recorded.
+        """
+        snapshot = self._desk.worker.snapshot
+        if snapshot is None:
+            return self.refused(exchange, Reason.FAULT, "no-program")
+        try:
+            caller = self._caller(original, profile, exchange.now)
+        except Refused as refused:
+            return self.refused(exchange, refused.reason, refused.kind)
+        except Unknown as unknown:
+            return self.refused(exchange, Reason.UNAUTHENTICATED, unknown.kind, unknown.challenge)
+        exchange.caller = caller
+        try:
+            match = snapshot.table.match(original.method, original.path, original.query)
+        except NoRoute as refused:
+            return self.refused(exchange, Reason.NO_ROUTE, refused.kind)
+        return self._decided(caller, match, profile, exchange, snapshot)
+
+    def _decided(
+        self, caller: Caller, match: Match, profile: Profile, exchange: Exchange, snapshot: Snapshot
+    ) -> Verdict:
+        desk = self._desk
+        asked = _requests(caller, match)
+        records = [desk.decided(snapshot, each, profile, exchange, exchange.decision_id) for each in asked]
+        record = records[0]
+        if len(records) > 1:
+            record.request = replace(asked[0], action="+".join(match.actions))
+            record.discarded = sorted({name for each in records for name in each.discarded})
+        record.decision = together([each.decision for each in records])
+        if not desk.recorded([record]):
+            return self.refused(exchange, Reason.AUDIT_UNAVAILABLE, "")
+        echo = self._header if caller.via == "header" else b""
+        return Verdict(record.decision, exchange.decision_id, caller.subject_type, caller.subject_id, echo=echo)
+
+    def refused(self, exchange: Exchange, reason: Reason, kind: str, challenge: bytes = b"Bearer") -> Verdict:
+        """Refuse before evaluation, recorded where a record can be written. Never anything but a refusal."""
+        self._desk.record_refusal(exchange, reason, kind)
+        return denial(reason, exchange.decision_id, challenge)
+
+    # ------------------------------------------------------------------------------------------------------ who asks
+
+    def _caller(self, original: Original, profile: Profile, now: int) -> Caller:  # noqa: ARG002
+        if self._header:
+            return self._unverified(original)
+        raise Unknown("no-identity-configured")
+
+    def _unverified(self, original: Original) -> Caller:
+        """Whoever the header names, without proof: for demonstrations, on loopback alone."""
+        values = original.lines(self._header)
+        if not values:
+            raise Unknown("no-subject")
+        # Envoy joins duplicates with a comma: two identities are none.
+        if len(values) > 1 or b"," in values[0] or not 1 <= len(values[0]) <= 256:
+            raise Unknown("ambiguous-subject")
+        if any(not 0x21 <= byte <= 0x7E for byte in values[0]):
+            raise Unknown("malformed-subject")
+        return Caller(self._header_type, values[0].decode("ascii"), "header")
+
+
+def _requests(caller: Caller, match: Match) -> Sequence[Request]:
+    """What is asked: one request for each action, all of which must be permitted."""
+    return [
+        Request(
+            subject_type=caller.subject_type,
+            subject_id=caller.subject_id,
+            action=action,
+            resource_type=match.resource_type,
+            resource_id=match.resource_id,
+            token=caller.token,
+            certificate=caller.certificate,
+            route=match.claims,
+            searched_fields=match.searched_fields,
+        )
+        for action in match.actions
+    ]
