@@ -37,3 +37,18 @@ setup() {
         printf '%s' "$want" > ".venv/.installed-$1"
     fi
 }
+
+# The proxies and tools that the tests ask, from Debian's packages, where they are missing and we may install them.
+engines() {
+    local missing=() each
+    for each in nginx haproxy caddy; do
+        PATH="$PATH:/usr/sbin" command -v "$each" >/dev/null || missing+=("$each")
+    done
+    if [ "${#missing[@]}" -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        # Not started: the tests start their own, on ports of their own.
+        local rc=/usr/sbin/policy-rc.d made=""
+        [ -e "$rc" ] || { printf '#!/bin/sh\nexit 101\n' > "$rc"; chmod 755 "$rc"; made=1; }
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+        [ -z "$made" ] || rm -f "$rc"
+    fi
+}

@@ -227,14 +227,14 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("path", ATTACKS)
-def test_no_spelling_of_a_path_gets_through(world: World, path: str) -> None:
+def test_checklist_10_no_spelling_of_a_path_gets_through(world: World, path: str) -> None:
     before = len(Upstream.seen)
     answer = world.get(path)
     assert answer.status in (400, 403)
     assert len(Upstream.seen) == before, "the service behind was reached"
 
 
-def test_a_method_override_changes_nothing(world: World) -> None:
+def test_checklist_14_a_method_override_changes_nothing(world: World) -> None:
     assert world.get("/fhir/Record/r1", "nina", "DELETE", X_HTTP_Method_Override="GET").status == 403
 
 

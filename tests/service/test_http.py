@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ("/ext_authzX/fhir/Record/r1", 404),
     ],
 )
-def test_the_raw_path_reaches_the_door_as_it_was_sent(server: Server, path: str, status: int) -> None:
+def test_checklist_11_the_raw_path_reaches_the_door_as_it_was_sent(server: Server, path: str, status: int) -> None:
     assert server.ask("GET", path, headers={"x-user": "nina"}).status == status
 
 
@@ -49,7 +49,7 @@ def test_headers_and_lines_up_to_the_limit_are_taken_and_longer_ones_refused(ser
     assert server.ask("GET", "/ext_authz/" + "a" * 20_000, headers={"x-user": "nina"}).status == 414
 
 
-def test_an_underscore_spelling_of_the_identity_is_not_it(server: Server) -> None:
+def test_checklist_07_an_underscore_spelling_of_the_identity_is_not_it(server: Server) -> None:
     assert server.ask("GET", "/ext_authz/fhir/Record/r1", headers={"x_user": "nina"}).status == 401
 
 
@@ -64,7 +64,7 @@ def test_a_websocket_upgrade_never_opens(server: Server) -> None:
     assert server.ask("GET", "/ext_authz/fhir/Record/r1", headers=headers).status == 403
 
 
-def test_there_is_no_control_socket_and_no_directory_for_others(server: Server) -> None:
+def test_checklist_35_there_is_no_control_socket_and_no_directory_for_others(server: Server) -> None:
     runtime = next(server.directory.glob("chaperone-*"))
     assert runtime.stat().st_mode & 0o777 == 0o700
     assert not list(Path.home().glob(".gunicorn/*"))

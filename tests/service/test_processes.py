@@ -167,7 +167,7 @@ def test_a_first_set_that_does_not_check_ends_with_3_and_its_diagnostics(tmp_pat
     assert "opne" in server.log.read_text()
 
 
-def test_a_port_in_use_is_said_at_once(tmp_path: Path, policies: Path) -> None:
+def test_checklist_30_a_port_in_use_is_said_at_once(tmp_path: Path, policies: Path) -> None:
     server = Server(tmp_path, policies)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", server.port))
@@ -248,7 +248,7 @@ def test_an_audit_directory_that_cannot_be_written_denies_until_it_can(server: S
     assert len(server.records()) == 1
 
 
-def test_the_secret_is_asked_for_at_every_door(tmp_path: Path) -> None:
+def test_checklist_29_the_secret_is_asked_for_at_every_door(tmp_path: Path) -> None:
     policies = write_policies(tmp_path / "policies", '[pep.portal]\nsecret_file = "portal.secret"\n')
     (policies / "portal.secret").write_text("a-secret-that-is-long-enough\n")
     with serving(tmp_path, policies, PDP_TRUST_UNVERIFIED_SUBJECT_HEADER="x-user") as server:

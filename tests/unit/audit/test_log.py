@@ -62,7 +62,7 @@ def test_a_record_holds_what_the_list_allows_and_nothing_else(tmp_path: Path) ->
     ]
 
 
-def test_a_refusal_before_evaluation_is_recorded_too(tmp_path: Path) -> None:
+def test_checklist_34_a_refusal_before_evaluation_is_recorded_too(tmp_path: Path) -> None:
     deny = Decision(Effect.DENY, Reason.NO_ROUTE)
     Log(tmp_path, "w").append(record(deny, None, detail="dot-segment", program_digest="p", data_revision="d"))
     (found,) = lines(tmp_path)
@@ -80,7 +80,7 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
-def test_an_identifier_cannot_forge_a_line(tmp_path: Path) -> None:
+def test_checklist_34_an_identifier_cannot_forge_a_line(tmp_path: Path) -> None:
     evil = Request("user", 'x"}\n{"effect":"allow', "read", "record", "a\u2028b\x1b[31m")
     Log(tmp_path, "w").append(record(request=evil))
     (found,) = lines(tmp_path)

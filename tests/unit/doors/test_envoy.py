@@ -38,7 +38,7 @@ def read(
         (b"http://h/ext_authz/fhir", False),
     ],
 )
-def test_the_prefix_ends_at_a_slash(path: bytes, covered: bool) -> None:
+def test_checklist_11_the_prefix_ends_at_a_slash(path: bytes, covered: bool) -> None:
     assert envoy.covers(path) is covered
 
 
@@ -107,7 +107,7 @@ def test_checklist_13_one_host_in_lower_case() -> None:
     st.booleans(),
     st.sampled_from(["", "nina"]),
 )
-def test_only_an_explicit_allow_for_a_known_subject_is_200(
+def test_checklist_05_only_an_explicit_allow_for_a_known_subject_is_200(
     effect: Effect, reason: Reason, limited: bool, subject: str
 ) -> None:
     decision = Decision(effect, reason, fields=Fields(frozenset({"/a"})) if limited else Fields())
@@ -120,7 +120,7 @@ def test_only_an_explicit_allow_for_a_known_subject_is_200(
     assert body in (b"", b"denied id-1")
 
 
-def test_every_identity_header_is_set_on_allow_and_its_aliases_are_removed() -> None:
+def test_checklist_07_every_identity_header_is_set_on_allow_and_its_aliases_are_removed() -> None:
     _, headers, body = envoy.answer(replace(NINA, echo=b"x-user"), ())
     said = dict(headers)
     assert body == b""
@@ -141,7 +141,7 @@ def test_a_header_without_a_hyphen_is_not_removed_again() -> None:
     assert b"user" not in said[b"x-envoy-auth-headers-to-remove"].split(b", ")
 
 
-def test_field_limits_and_duties_are_carried_in_headers_of_plain_ascii() -> None:
+def test_checklist_06_field_limits_and_duties_are_carried_in_headers_of_plain_ascii() -> None:
     decision = replace(
         ALLOW,
         fields=Fields(frozenset({"/näme"}), frozenset({"/a\r\nb"})),

@@ -68,7 +68,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("raw", "kind"), REFUSED)
-def test_an_ambiguous_path_is_refused(raw: bytes, kind: str) -> None:
+def test_checklist_10_an_ambiguous_path_is_refused(raw: bytes, kind: str) -> None:
     with pytest.raises(AmbiguousPath) as error:
         segments(raw)
     assert error.value.kind == kind
@@ -90,18 +90,18 @@ def test_an_ambiguous_path_is_refused(raw: bytes, kind: str) -> None:
         (b"/a:b@c!d,e=f+g&h", ("a:b@c!d,e=f+g&h",)),
     ],
 )
-def test_a_plain_path_is_split_and_then_decoded(raw: bytes, expected: tuple[str, ...]) -> None:
+def test_checklist_11_a_plain_path_is_split_and_then_decoded(raw: bytes, expected: tuple[str, ...]) -> None:
     assert segments(raw) == expected
 
 
-def test_the_path_matrix_never_becomes_another_path() -> None:
+def test_checklist_10_the_path_matrix_never_becomes_another_path() -> None:
     for raw, _ in REFUSED:
         with pytest.raises(AmbiguousPath):
             segments(b"/prefix" + raw if raw.startswith(b"/") else raw)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_segments_or_refused(raw: bytes) -> None:
+def test_checklist_10_any_bytes_are_segments_or_refused(raw: bytes) -> None:
     try:
         found = segments(raw)
     except AmbiguousPath:
@@ -115,7 +115,7 @@ def test_any_bytes_are_segments_or_refused(raw: bytes) -> None:
 @given(
     st.lists(st.sampled_from([b"/", b".", b"..", b"%2e", b"%2f", b"a", b";", b"%", b"25", b"\\", b"%5c"]), max_size=12)
 )
-def test_no_mixture_of_traversal_parts_yields_a_separator_or_dots(parts: list[bytes]) -> None:
+def test_checklist_11_no_mixture_of_traversal_parts_yields_a_separator_or_dots(parts: list[bytes]) -> None:
     try:
         found = segments(b"/" + b"".join(parts))
     except AmbiguousPath:
@@ -146,13 +146,13 @@ def test_no_mixture_of_traversal_parts_yields_a_separator_or_dots(parts: list[by
         (b"a=" + b"x" * 20_000, "too-long"),
     ],
 )
-def test_an_ambiguous_query_is_refused(raw: bytes, kind: str) -> None:
+def test_checklist_12_an_ambiguous_query_is_refused(raw: bytes, kind: str) -> None:
     with pytest.raises(AmbiguousPath) as error:
         query_names(raw)
     assert error.value.kind == kind
 
 
-def test_query_names_are_decoded_once() -> None:
+def test_checklist_12_query_names_are_decoded_once() -> None:
     assert query_names(b"") == frozenset()
     assert query_names(b"name:exact=x&_summary=true&date=ge2020-01-01T00:00:00%2B01:00") == {
         "name:exact",
@@ -163,7 +163,7 @@ def test_query_names_are_decoded_once() -> None:
 
 
 @given(st.binary(max_size=100))
-def test_any_bytes_are_a_query_or_refused(raw: bytes) -> None:
+def test_checklist_12_any_bytes_are_a_query_or_refused(raw: bytes) -> None:
     try:
         names = query_names(raw)
     except AmbiguousPath:

@@ -117,7 +117,7 @@ def break_the_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.app._desk._log, "append_all", fail)
 
 
-def test_a_permit_is_recorded_before_it_leaves(world: World) -> None:
+def test_checklist_34_a_permit_is_recorded_before_it_leaves(world: World) -> None:
     answer = world.evaluate()
     assert answer.status == 200
     assert json.loads(answer.body)["decision"] is True
@@ -134,7 +134,7 @@ def test_a_deny_is_an_answer_like_any_other(world: World) -> None:
     assert world.records()[0]["reason"] == "no_rule"
 
 
-def test_a_log_that_cannot_be_written_permits_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checklist_34_a_log_that_cannot_be_written_permits_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     break_the_log(world, monkeypatch)
     answers = [
         world.evaluate(),
@@ -149,7 +149,7 @@ def test_a_log_that_cannot_be_written_permits_nothing(world: World, monkeypatch:
     assert json.loads(world.ask("GET", b"/ready").body)["status"] == "unavailable"
 
 
-def test_a_fault_is_a_recorded_deny_that_tells_nothing(world: World) -> None:
+def test_checklist_02_a_fault_is_a_recorded_deny_that_tells_nothing(world: World) -> None:
     answer = world.evaluate(BODY | {"subject": {"type": "user", "id": "boom"}})
     assert answer.status == 500
     assert b"078" not in answer.body
@@ -166,7 +166,7 @@ def test_a_fault_while_the_log_is_broken_is_still_a_deny(world: World, monkeypat
     assert world.check(user=b"boom").status == 403
 
 
-def test_without_a_program_nothing_is_permitted(world: World) -> None:
+def test_checklist_02_without_a_program_nothing_is_permitted(world: World) -> None:
     world.app.worker.snapshot = None
     assert world.evaluate().status == 500
     assert (
@@ -177,7 +177,7 @@ def test_without_a_program_nothing_is_permitted(world: World) -> None:
     assert world.ask("GET", b"/live").status == 200
 
 
-def test_overload_is_an_explicit_deny(tmp_path: Path) -> None:
+def test_checklist_31_overload_is_an_explicit_deny(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.app.worker.late = True
     assert world.evaluate().status == 429
@@ -198,7 +198,7 @@ def test_a_bad_request_names_its_field_and_is_recorded(world: World, path: bytes
     assert world.records()[0]["reason"] == "bad_request"
 
 
-def test_a_long_body_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_checklist_31_a_long_body_is_refused_before_it_is_read(tmp_path: Path) -> None:
     world = World(tmp_path, max_body_bytes=1_024)
     announced = world.ask(body=[b"x", b"y"], headers=[JSON, (b"content-length", b"999999999999")])
     assert (announced.status, announced.left) == (413, 2)
@@ -220,7 +220,7 @@ def test_a_request_id_comes_back_whatever_the_answer(world: World) -> None:
     assert b"x-request-id" not in dirty.headers
 
 
-def test_a_batch_sees_one_snapshot_and_one_now(world: World) -> None:
+def test_checklist_30_a_batch_sees_one_snapshot_and_one_now(world: World) -> None:
     engine, app = world.engine, world.app
     decide = engine.decide
 
@@ -265,7 +265,7 @@ def test_an_unknown_enforcement_point_is_turned_away_and_recorded(tmp_path: Path
     assert {each["pep"] for each in world.records() if each["reason"] == "unauthenticated"} == {"-"}
 
 
-def test_what_may_not_be_asserted_does_not_reach_the_engine_but_fixed_context_does(tmp_path: Path) -> None:
+def test_checklist_28_what_may_not_be_asserted_does_not_reach_the_engine_but_fixed_context_does(tmp_path: Path) -> None:
     world = World(tmp_path, profiles=(Profile("portal", may_assert=frozenset(), context={"purpose": "TREAT"}),))
     world.evaluate(BODY | {"context": {"purpose": "BTG"}})
     request = world.engine.asked[0][0]
@@ -273,7 +273,7 @@ def test_what_may_not_be_asserted_does_not_reach_the_engine_but_fixed_context_do
     assert "context.purpose" not in request.refused
 
 
-def test_every_method_reaches_the_proxy_door_and_only_a_route_opens(world: World) -> None:
+def test_checklist_05_every_method_reaches_the_proxy_door_and_only_a_route_opens(world: World) -> None:
     assert world.check().status == 200
     for method in ("HEAD", "OPTIONS", "TRACE", "POST", "PROPFIND", "get", "X"):
         assert world.check(method=method).status == 403
@@ -315,7 +315,7 @@ def test_there_are_no_other_doors(world: World, method: str, path: bytes, status
     assert world.ask(method, path, json.dumps(BODY).encode()).status == status
 
 
-def test_a_websocket_is_refused_before_it_opens(world: World) -> None:
+def test_checklist_33_a_websocket_is_refused_before_it_opens(world: World) -> None:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -362,7 +362,7 @@ def test_ready_says_what_is_amiss(world: World) -> None:
     assert state["program"]["digest"] == "p"
 
 
-def test_a_head_without_its_body_is_refused_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checklist_31_a_head_without_its_body_is_refused_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a thousand of them keep every place that requests in flight have, for ever."""
     monkeypatch.setattr(http, "BODY_SECONDS", 0)
     sent: list[dict[str, Any]] = []
