@@ -21,6 +21,7 @@ setup() {
         demo) extras="[demo]" ;;
         test) extras="[dev]" ;;
         bench) extras="[bench]" ;;
+        fuzz) extras="[dev,fuzz]" ;;
     esac
     python=$(python_311)
     if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
