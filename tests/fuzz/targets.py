@@ -1,6 +1,6 @@
 """What is fuzzed: for each parser of bytes from outside, a function that takes any bytes and raises only for a fault.
 
-`scripts/fuzz` runs them under a coverage-guided fuzzer; `test_corpus.py` replays what is kept under `tests/corpus/NAME/`.
+`scripts/fuzz` runs them under a coverage-guided fuzzer; `test_corpus.py` replays what `tests/corpus/NAME/` keeps.
 A refusal is no fault. Each target asserts what must hold where the parser accepts.
 """
 
