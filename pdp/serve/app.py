@@ -11,15 +11,18 @@ from typing import Final
 
 from pdp.audit.log import Log
 from pdp.config import Settings
-from pdp.doors import authzen, envoy
+from pdp.config.peps import API_DOORS
+from pdp.doors import authzen, envoy, forward_auth
 from pdp.model.decision import Reason
 from pdp.serve.api import Api
 from pdp.serve.check import Check
-from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, Desk, Exchange
+from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Disconnected, Headers, Receive, Scope, Send
 from pdp.serve.proxy import Proxy
 from pdp.serve.runtime import Runtime
 from pdp.serve.worker import Worker
+
+Handler = Callable[[Scope, Receive, Exchange], Awaitable[Answer]]
 
 METADATA_AGE: Final = (b"cache-control", b"max-age=60")
 
@@ -34,9 +37,10 @@ class Application:
         self._desk = Desk(settings, log, self.worker)
         self._proxy = Proxy(self._desk, Check(self._desk))
         api = Api(self._desk)
-        self._api: dict[bytes, Callable[[Scope, Receive, Exchange], Awaitable[Answer]]] = {
-            authzen.EVALUATION_PATH.encode(): api.evaluation,
-            authzen.EVALUATIONS_PATH.encode(): api.evaluations,
+        self._doors: dict[bytes, tuple[str, Handler]] = {
+            authzen.EVALUATION_PATH.encode(): (AUTHZEN, api.evaluation),
+            authzen.EVALUATIONS_PATH.encode(): (AUTHZEN, api.evaluations),
+            forward_auth.PATH: (FORWARD_AUTH, self._proxy.forward_auth),
         }
         metadata = authzen.metadata(settings.public_url)
         self._plain: dict[bytes, Callable[[], Answer]] = {
@@ -63,21 +67,20 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         path: bytes = scope["raw_path"]
-        handler = self._api.get(path)
-        if handler is None and not envoy.covers(path):
+        found = self._door(path)
+        if found is None:
             return self._other(scope["method"], path)
+        door, handler = found
         metrics, started = self.worker.metrics, perf_counter_ns()
-        door = EXT_AUTHZ if handler is None else AUTHZEN
         exchange = self._desk.exchange(door)
         self._in_flight += 1
         try:
             if self._in_flight > self._settings.max_in_flight or self.worker.late:
                 metrics.shed += 1
                 return self._refuse(exchange, Reason.OVERLOADED, "overload")
-            if handler is None:
-                return await self._proxy.ext_authz(scope, exchange)
             answer = await handler(scope, receive, exchange)
-            _echo(scope["headers"], answer[1])
+            if door in API_DOORS:
+                _echo(scope["headers"], answer[1])
             return answer
         except Disconnected:
             raise
@@ -89,8 +92,13 @@ class Application:
             self._in_flight -= 1
             metrics.took((perf_counter_ns() - started) // 1000)
 
+    def _door(self, path: bytes) -> tuple[str, Handler] | None:
+        if envoy.covers(path):
+            return EXT_AUTHZ, self._proxy.ext_authz
+        return self._doors.get(path)
+
     def _refuse(self, exchange: Exchange, reason: Reason, kind: str) -> Answer:
-        refuse = self._desk.refuse if exchange.door == AUTHZEN else self._proxy.refuse
+        refuse = self._desk.refuse if exchange.door in API_DOORS else self._proxy.refuse
         return refuse(exchange, reason, kind)
 
     def _other(self, method: str, path: bytes) -> Answer:

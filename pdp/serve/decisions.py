@@ -54,6 +54,8 @@ class Decisions(BaseApplication):  # type: ignore[misc]
             "limit_request_line": min(settings.max_header_bytes, 65_535),
             "limit_request_field_size": settings.max_header_bytes,
             "limit_request_fields": 100,
+            # `X_Pdp_Subject` is for the doors to judge. Nothing here folds `_` into `-`, which the name is a warning of.
+            "header_map": "dangerous",
             "asgi_lifespan": "on",
             "post_fork": self._forked,
             "child_exit": self._worker_ended,
