@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, get_origin, get_type_hints
 
 from pdp.config import reading
+from pdp.config.limits import Limiting, limiting
 from pdp.config.peps import DOORS, Profile, profiles
 from pdp.config.reading import Address, ConfigError, hint
 
@@ -85,6 +86,7 @@ class Settings:
     unverified_subject_type: Annotated[str, reading.text] = "user"
 
     profiles: tuple[Profile, ...] = (Profile("default"),)
+    limits: Limiting = field(default_factory=Limiting)
     management_secret: bytes | None = field(default=None, repr=False)
     source: str = "defaults"  # which file was read
 
@@ -96,7 +98,9 @@ READERS: Final[dict[str, Callable[[Any, Path], Any]]] = {
 }
 """How each setting is read; raises ValueError with what the value must be."""
 
-SECTIONS: Final[dict[str, tuple[str, Callable[[Any, Path, list[str]], Any]]]] = {}
+SECTIONS: Final[dict[str, tuple[str, Callable[[Any, Path, list[str]], Any]]]] = {
+    "limits": ("limits", limiting),
+}
 """Which field of the settings each section of the file fills, and what reads it, given the file and the problems."""
 
 

@@ -31,7 +31,7 @@ class Api:
     async def _asked(self, scope: Scope, receive: Receive, exchange: Exchange, batch: bool) -> Answer:
         desk, settings = self._desk, self._settings
         headers: Headers = scope["headers"]
-        profile = self._peps.of(api_secret(headers))
+        profile = self._peps.of(api_secret(headers), http.certificate(scope), exchange.now)
         if profile is None:
             return desk.refuse(exchange, Reason.UNAUTHENTICATED, UNKNOWN_PEP)
         exchange.pep = profile.name

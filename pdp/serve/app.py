@@ -16,7 +16,7 @@ from pdp.doors import authzen, envoy, forward_auth
 from pdp.model.decision import Reason
 from pdp.serve.api import Api
 from pdp.serve.check import Check
-from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, Desk, Exchange
+from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, NOBODY, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Disconnected, Headers, Receive, Scope, Send
 from pdp.serve.proxy import Proxy
 from pdp.serve.runtime import Runtime
@@ -91,6 +91,18 @@ class Application:
         finally:
             self._in_flight -= 1
             metrics.took((perf_counter_ns() - started) // 1000)
+
+    def malformed(self, path: bytes, status: int) -> Answer:
+        """What the HTTP parser refuses, by the door it was meant for as far as that could be read; else as at a proxy
+        door, where 403 denies and 501 would be an error that some proxies let pass.
+        """
+        found = self._door(path.partition(b"?")[0])
+        exchange = self._desk.exchange(NOBODY if found is None else found[0])
+        self.worker.metrics.malformed += 1
+        if exchange.door in API_DOORS:
+            status = status if status < 500 else 400
+            return self._desk.refuse(exchange, Reason.BAD_REQUEST, f"http-{status}", status)
+        return self._proxy.refuse(exchange, Reason.BAD_REQUEST, f"http-{status}")
 
     def _door(self, path: bytes) -> tuple[str, Handler] | None:
         if envoy.covers(path):

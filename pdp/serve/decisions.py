@@ -10,6 +10,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from pdp.audit.log import Log
 from pdp.config import Settings
+from pdp.serve import tls
 from pdp.serve.app import Application
 from pdp.serve.process import die_with, say
 from pdp.serve.runtime import Runtime
@@ -39,16 +40,17 @@ def common(listener: int, name: str) -> dict[str, Any]:
 
 class Decisions(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings, runtime: Runtime, listener: int) -> None:
-        self._settings = settings
+        self.settings = settings
+        self.tls = tls.serving(settings)  # Here, so that a worker that is started again has what was in use.
         self._runtime = runtime
         self._listener = listener
         self._ends: list[int] = []
         super().__init__()
 
     def load_config(self) -> None:
-        settings = self._settings
+        settings = self.settings
         chosen = common(self._listener, "pdp-decisions") | {
-            "worker_class": "asgi",
+            "worker_class": "pdp.serve.connection.DecisionWorker",
             "workers": settings.workers,
             "keepalive": KEEP_ALIVE_SECONDS,
             "limit_request_line": min(settings.max_header_bytes, 65_535),
@@ -64,8 +66,8 @@ class Decisions(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Application:
-        log = Log(self._settings.audit_dir, secrets.token_hex(6))
-        return Application(self._settings, self._runtime, log)
+        log = Log(self.settings.audit_dir, secrets.token_hex(6))
+        return Application(self.settings, self._runtime, log)
 
     def _forked(self, arbiter: Any, _worker: Any) -> None:
         die_with(arbiter.pid)

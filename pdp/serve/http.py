@@ -17,6 +17,14 @@ TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 NO_STORE: Final = (b"cache-control", b"no-store")
 BEARER: Final = (b"www-authenticate", b'Bearer realm="chaperone"')
 BODY_SECONDS: Final = 10
+CERTIFICATE: Final = "pdp.certificate"
+"""Where `pdp.serve.connection` leaves the DER of the connection's client certificate in the scope."""
+
+
+def certificate(scope: Scope) -> bytes | None:
+    """The DER of the client certificate of the connection, which its handshake has verified."""
+    found: bytes | None = scope.get(CERTIFICATE)
+    return found
 
 
 class Disconnected(Exception):

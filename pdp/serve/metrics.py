@@ -20,6 +20,13 @@ class Metrics:
         self.shed = 0
         self.reloads = 0
         self.reload_failures = 0
+        self.tls_reloads = 0
+        self.tls_reload_failures = 0
+        self.tls_expires = 0  # microseconds since the epoch; 0: no TLS
+        self.connections_refused = 0
+        self.slow_heads = 0
+        self.malformed = 0
+        self.limited: dict[str, int] = {}  # by bucket
 
     def count(self, door: str, decision: Decision) -> None:
         key = (door, decision.effect, decision.reason)
@@ -40,4 +47,11 @@ class Metrics:
             "shed": self.shed,
             "reloads": self.reloads,
             "reload_failures": self.reload_failures,
+            "tls_reloads": self.tls_reloads,
+            "tls_reload_failures": self.tls_reload_failures,
+            "tls_expires": self.tls_expires,
+            "connections_refused": self.connections_refused,
+            "slow_heads": self.slow_heads,
+            "malformed": self.malformed,
+            "limited": self.limited,
         }

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pdp.config import Address, ConfigError, Settings
+from pdp.serve import tls
 from pdp.serve.process import die_with, forget_signals, say
 from pdp.serve.runtime import Runtime, open_directory
 
@@ -223,6 +224,7 @@ def serve(settings: Settings, make: MakeApplication) -> int:
         except ConfigError as error:
             problems += error.problems
     problems += _audit_problems(settings)
+    problems += tls.problems(settings)
     if not settings.policies.is_dir():
         problems.append(f"policies: {settings.policies} is not a directory")
     if problems:
@@ -250,8 +252,11 @@ def _audit_problems(settings: Settings) -> list[str]:
 def announce(settings: Settings) -> None:
     """What an operator has to know at start, above all what is weaker than it could be."""
     say(f"settings from {settings.source}; policies in {settings.policies}")
-    say(f"decisions on http://{settings.http_listen}, management on http://{settings.management_listen}")
-    bare = [each.name for each in settings.profiles if each.secret is None]
+    scheme = "http" if settings.tls_certificate_file is None else "https"
+    say(f"decisions on {scheme}://{settings.http_listen}, management on http://{settings.management_listen}")
+    for weakness in tls.warnings(settings, time.time_ns() // 1000):
+        say(f"WARNING: {weakness}")
+    bare = [each.name for each in settings.profiles if each.open]
     if bare:
         say(f"WARNING: no secret for {', '.join(bare)}: whoever reaches {settings.http_listen} may ask (loopback only)")
     if settings.trust_unverified_subject_header:
