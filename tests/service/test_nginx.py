@@ -1,0 +1,59 @@
+"""A real nginx with the configuration that is shipped asks at /forward-auth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.service import behind
+from tests.service.attacks import Attacks
+from tests.service.behind import DEPLOY, SECRET, Behind
+from tests.service.server import free_port
+
+pytestmark = pytest.mark.service
+
+
+@contextmanager
+def nginx(directory: Path, pdp: int, service: int) -> Iterator[int]:
+    program, port = behind.program("nginx"), free_port()
+    (directory / "chaperone-secret.conf").write_text(f'proxy_set_header X-Pdp-Secret "{SECRET}";\n')
+    changes = {
+        "127.0.0.1:8181": f"127.0.0.1:{pdp}",
+        "127.0.0.1:8080": f"127.0.0.1:{service}",
+        "127.0.0.1:8000": f"127.0.0.1:{port}",
+        "access_log /dev/stdout": "access_log access.log",
+    }
+    shipped = behind.replaced((DEPLOY / "nginx/nginx.conf").read_text(), changes)
+    temporary = "".join(f"{kind}_temp_path {kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (directory / "nginx.conf").write_text(shipped.replace("http {", "http { " + temporary))
+    command = [program, "-p", str(directory), "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
+    with behind.running(command, port, directory):
+        yield port
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    behind.program("nginx")
+    with behind.behind("nginx", tmp_path_factory.mktemp("nginx"), nginx) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def alone(world: Behind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    with behind.alone(world, tmp_path_factory.mktemp("alone"), nginx) as alone:
+        yield alone
+
+
+class TestNginx(Attacks):
+    def test_nobody_reaches_the_question_itself(self, world: Behind) -> None:
+        world.untouched("/_chaperone", "X-User: nina")
+        world.untouched("/_chaperone?/fhir/Record/r1", "X-User: nina")
+
+    def test_the_log_holds_no_target(self, world: Behind) -> None:
+        world.get("/fhir/Record/r1")
+        log = (world.server.directory / "access.log").read_text()
+        assert " GET 200 " in log
+        assert "Record" not in log
