@@ -81,6 +81,17 @@ class Engine:
             return decision
         return self._finished(answer, capabilities, request.searched_fields)
 
+    def decide_once(self, request: Request, now: int, capabilities: Capabilities = NO_CAPABILITIES) -> Decision:
+        """The same answer, for `now` alone: nobody keeps it (`valid_until` is 0), so its horizon is not worked out."""
+        prepared = self._prepared(request)
+        if prepared is None:
+            return self._undeclared
+        try:
+            answer, _ = self._evaluated(prepared, request, now, kept=False)
+        except RequestError:
+            return self._bad_request
+        return self._finished(answer, capabilities, request.searched_fields)
+
     def evict(self, reference: Entity) -> None:
         """Forget every answer that may have read this entity (consent withdrawn, access revoked)."""
         self._cache.evict(reference)
@@ -142,17 +153,19 @@ class Engine:
         self._keys[kind] = prepared.key
         return prepared
 
-    def _evaluated(self, prepared: _Prepared, request: Request, now: int) -> tuple[Answer, Frame]:
+    def _evaluated(
+        self, prepared: _Prepared, request: Request, now: int, kept: bool = True
+    ) -> tuple[Answer, Frame]:
         """What the rules say; the same rules give the same object if nothing of it is computed. Raises RequestError."""
         plan = prepared.plan
         function = plan.function
         try:
             frame = plan.bind(request, self.entities, now)
             satisfied, erred = function.evaluate(frame)
-            until = function.horizon(frame) if function.timed else FOREVER
+            until = 0 if not kept else function.horizon(frame) if function.timed else FOREVER
             if erred:
                 return Answer(combine.policy_result(satisfied, erred, frame, until)), frame
-            made_of = (until, *satisfied) if function.timed else tuple(satisfied)
+            made_of = (until, *satisfied) if function.timed or not kept else tuple(satisfied)
             answer = prepared.answers.get(made_of)
             if answer is None:
                 answer = Answer(combine.policy_result(satisfied, erred, frame, until))

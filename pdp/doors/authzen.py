@@ -1,4 +1,4 @@
-"""OpenID AuthZEN 1.0: evaluation, evaluations and metadata. Pure: bytes to requests, decisions to bytes.
+"""OpenID AuthZEN 1.0: evaluation, evaluations, metadata (`search` is beside it). Pure: bytes to requests and back.
 
 A payload that cannot be read is a `RequestError` that names the field (400 for the whole). An item of a batch that
 cannot be read is a deny of that item alone. Unknown members are ignored; what is said about properties is judged later.
@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import orjson
 
-from pdp.model.decision import Decision, Effect, Obligation, Refusal
+from pdp.doors import duties
+from pdp.model.decision import Decision, Effect, Refusal
 from pdp.model.request import MAX_DEPTH, Request, RequestError, strict_json
 
 EVALUATION_PATH: Final = "/access/v1/evaluation"
@@ -48,14 +49,14 @@ class Batch:
 
 def read_evaluation(content_type: bytes | None, body: bytes, max_depth: int = MAX_DEPTH) -> Request:
     """One question. Raises RequestError."""
-    return _request(_payload(content_type, body, max_depth))
+    return _request(payload_of(content_type, body, max_depth))
 
 
 def read_evaluations(
     content_type: bytes | None, body: bytes, max_evaluations: int, max_depth: int = MAX_DEPTH
 ) -> Batch:
     """A batch: top-level entities are whole-object defaults, never merged. Raises RequestError."""
-    payload = _payload(content_type, body, max_depth)
+    payload = payload_of(content_type, body, max_depth)
     semantic = _semantic(payload)
     items = payload.get("evaluations")
     if items is None or items == []:
@@ -70,7 +71,8 @@ def read_evaluations(
     return Batch(tuple(_item(item, defaults, index) for index, item in enumerate(items)), semantic)
 
 
-def _payload(content_type: bytes | None, body: bytes, max_depth: int) -> dict[str, Any]:
+def payload_of(content_type: bytes | None, body: bytes, max_depth: int) -> dict[str, Any]:
+    """The JSON object of a body. Raises RequestError."""
     if content_type != b"application/json" and not _is_json(content_type):
         raise RequestError("must be application/json", "Content-Type")
     if not body:
@@ -112,33 +114,42 @@ def _item(item: object, defaults: Mapping[str, Any], index: int) -> Request | Re
 
 
 def _request(payload: Mapping[str, Any]) -> Request:
-    subject, action, resource = _entity(payload, "subject"), _entity(payload, "action"), _entity(payload, "resource")
-    context = payload.get("context")
-    if context is None:
-        context = {}
-    elif not isinstance(context, dict):
-        raise RequestError("must be an object", "context")
+    subject, action, resource = entity(payload, "subject"), entity(payload, "action"), entity(payload, "resource")
     return Request(
-        _name(subject, "subject", "type"),
-        _name(subject, "subject", "id"),
-        _name(action, "action", "name"),
-        _name(resource, "resource", "type"),
-        _name(resource, "resource", "id"),
-        _properties(subject, "subject"),
-        _properties(action, "action"),
-        _properties(resource, "resource"),
-        context,
+        name_of(subject, "subject", "type"),
+        name_of(subject, "subject", "id"),
+        name_of(action, "action", "name"),
+        name_of(resource, "resource", "type"),
+        name_of(resource, "resource", "id"),
+        properties_of(subject, "subject"),
+        properties_of(action, "action"),
+        properties_of(resource, "resource"),
+        context_of(payload),
     )
 
 
-def _entity(payload: Mapping[str, Any], name: str) -> dict[str, Any]:
+def context_of(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The context; empty where there is none. Raises RequestError."""
+    context = payload.get("context")
+    if context is None:
+        return {}
+    if not isinstance(context, dict):
+        raise RequestError("must be an object", "context")
+    if duties.SUPPORTED in context:
+        duties.checked(context)
+    return context
+
+
+def entity(payload: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The subject, action or resource. Raises RequestError."""
     entity = payload.get(name)
     if isinstance(entity, dict):
         return entity
     raise RequestError("is missing" if entity is None else "must be an object", name)
 
 
-def _name(entity: Mapping[str, Any], what: str, member: str) -> str:
+def name_of(entity: Mapping[str, Any], what: str, member: str) -> str:
+    """A type, an id, or the name of an action. Raises RequestError."""
     text = entity.get(member)
     if isinstance(text, str) and text:
         return text
@@ -147,7 +158,8 @@ def _name(entity: Mapping[str, Any], what: str, member: str) -> str:
     raise RequestError("must be a text that is not empty", f"{what}.{member}")
 
 
-def _properties(entity: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+def properties_of(entity: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """What is said of an entity; empty where nothing is. Raises RequestError."""
     properties = entity.get("properties")
     if properties is None:
         return {}
@@ -178,12 +190,19 @@ def answer(decision: Decision, decision_id: str) -> bytes:
 
 def answered(decision: Decision, decision_id: str) -> dict[str, Any]:
     """One answer as JSON-ready members (an item of a batch)."""
-    obligations = [_obligation(each, decision_id, index) for index, each in enumerate(decision.obligations)]
-    context: dict[str, Any] = {"decision_id": decision_id, "reasons": reasons(decision), "obligations": obligations}
+    context = {"decision_id": decision_id, "reasons": reasons(decision), "obligations": []}
+    return {"decision": decision.effect is Effect.ALLOW, "context": context | conditions(decision, decision_id)}
+
+
+def conditions(decision: Decision, decision_id: str) -> dict[str, Any]:
+    """What comes with a decision and must be done with it: `obligations`, `fields`; what may be: `advice`."""
+    said: dict[str, Any] = {}
+    for duty in duties.listed(decision, decision_id):
+        said.setdefault("obligations" if duty["binding"] else "advice", []).append(duty)
     if decision.fields.limited:
         released, masked = decision.fields.released, sorted(decision.fields.masked)
-        context["fields"] = {"masked": masked} | ({} if released is None else {"released": sorted(released)})
-    return {"decision": decision.effect is Effect.ALLOW, "context": context}
+        said["fields"] = {"masked": masked} | ({} if released is None else {"released": sorted(released)})
+    return said
 
 
 def reasons(decision: Decision) -> list[dict[str, Any]]:
@@ -200,15 +219,6 @@ def _cures(refusals: Sequence[Refusal]) -> list[str]:
     if not refusals or any(each.erred or not each.cures for each in refusals):
         return []
     return sorted({cure for each in refusals for cure in each.cures})
-
-
-def _obligation(obligation: Obligation, decision_id: str, index: int) -> dict[str, Any]:
-    return {
-        "id": f"{decision_id}.{index}",
-        "type": obligation.name,
-        "properties": dict(obligation.arguments),
-        "binding": obligation.binding,
-    }
 
 
 def refused_item(error: RequestError, decision_id: str) -> dict[str, Any]:
@@ -231,14 +241,21 @@ def problem(status: int, message: str, decision_id: str, field: str = "") -> byt
 
 
 def metadata(public_url: str) -> bytes:
-    """The discovery document. Every URL starts with the configured base, never with what a request says."""
-    return orjson.dumps(
-        {
-            "policy_decision_point": public_url,
-            "access_evaluation_endpoint": public_url + EVALUATION_PATH,
-            "access_evaluations_endpoint": public_url + EVALUATIONS_PATH,
-        }
-    )
+    return orjson.dumps(metadata_members(public_url, {}, ()))
+
+
+def metadata_members(public_url: str, search_paths: Mapping[str, str], obligations: Sequence[str]) -> dict[str, Any]:
+    """The discovery document. Every URL starts with the configured base, never with what a request says.
+
+    What has no value is left out: there is no `capabilities`, since the registry of capabilities holds none yet.
+    """
+    members: dict[str, Any] = {
+        "policy_decision_point": public_url,
+        "access_evaluation_endpoint": public_url + EVALUATION_PATH,
+        "access_evaluations_endpoint": public_url + EVALUATIONS_PATH,
+    }
+    members |= {f"search_{kind}_endpoint": public_url + path for kind, path in search_paths.items()}
+    return members | ({duties.SUPPORTED: list(obligations)} if obligations else {})
 
 
 def permit_cache_control(decision: Decision, now: int, max_age_seconds: int) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
-from pdp.doors.authzen import answered
+from pdp.doors.duties import listed
 from pdp.doors.original import Headers
 from pdp.model.decision import WHOLE, Decision, Effect, Fields, Reason
 
@@ -141,7 +141,7 @@ def carried_fields(decision: Decision) -> bytes:
 def carried_duties(decision: Decision, decision_id: str) -> bytes:
     if not decision.obligations:
         return b"[]"
-    return json.dumps(answered(decision, decision_id)["context"]["obligations"], separators=(",", ":")).encode("ascii")
+    return json.dumps(listed(decision, decision_id), separators=(",", ":")).encode("ascii")
 
 
 def carried_name(text: str) -> bytes:

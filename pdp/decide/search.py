@@ -1,0 +1,187 @@
+"""Search: which of the known entities, or of the declared actions, evaluation permits (SEMANTICS 26).
+
+A candidate is found exactly where the engine, asked about it alone, allows it: there is no second way to decide. What
+could not be decided is counted, never found. Everything goes in steps of a size that the caller chooses, so that
+whoever owns the clock can let others in between. The decision cache is neither asked nor filled: one search would push
+out what everybody else needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from typing import Final
+
+from pdp.decide.engine import Engine
+from pdp.model.decision import Capabilities, Decision, Effect, Reason
+from pdp.model.request import Request
+from pdp.model.value import Entity, entity_id
+
+NOBODY: Final[tuple[str, ...]] = ()
+
+
+class Kind(StrEnum):
+    """What is searched for. The request names the other two, and of a subject or a resource its type."""
+
+    SUBJECT = "subject"
+    RESOURCE = "resource"
+    ACTION = "action"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A candidate that evaluation permits. `name`: the entity's identifier, or the (wire) name of the action."""
+
+    name: str
+    decision: Decision
+
+
+class Catalogue:
+    """Every entity of one snapshot, by type, in the order of the references: the same in every worker."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._rows: Iterator[Entity] | None = iter(engine.entities.rows)
+        self._by_type: dict[str, list[Entity]] = {}
+
+    def list_some(self, most: int) -> bool:
+        """List up to `most` more entities. Are all of them listed?"""
+        if self._rows is None:
+            return True
+        read = 0
+        for reference in islice(self._rows, most):
+            self._by_type.setdefault(reference.partition("::")[0], []).append(reference)
+            read += 1
+        if read < most:
+            self._rows = None
+            for found in self._by_type.values():
+                found.sort()  # Nothing to do where they were loaded in order, as artefacts are.
+        return self._rows is None
+
+    def candidates(self, kind: Kind, request: Request) -> Sequence[str]:
+        """References or names of whatever could be found; nobody, where nothing of the kind is declared.
+
+        Not before everything is listed, unless actions are searched for.
+        """
+        if kind is Kind.ACTION:
+            return _actions(self.engine, request)
+        if self.engine.plan(request) is None:
+            return NOBODY
+        wire = request.subject_type if kind is Kind.SUBJECT else request.resource_type
+        return self._by_type.get(self.engine.program.schema.by_wire[wire], NOBODY)
+
+
+def _actions(engine: Engine, request: Request) -> Sequence[str]:
+    schema = engine.program.schema
+    subject, resource = schema.by_wire.get(request.subject_type), schema.by_wire.get(request.resource_type)
+    return sorted(
+        wire
+        for wire, name in schema.action_by_wire.items()
+        if (declared := schema.actions.get((name, resource or ""))) is not None and subject in declared.subjects
+    )
+
+
+class Walk:
+    """One page: from the candidate at `position` until `limit` are found, or `most` were looked at, or all were.
+
+    It looks for one more than the limit, so that a page is the last one exactly where nothing more is found, but for a
+    page that ends with `most`. `request` is what is believed already (`pdp.decide.admit`); what it says of the one
+    who is searched for (their properties) is said of every candidate, their identifier is nobody's.
+    """
+
+    __slots__ = (
+        "_candidates",
+        "_capabilities",
+        "_engine",
+        "_kind",
+        "_last",
+        "_limit",
+        "_now",
+        "_request",
+        "hits",
+        "looked_at",
+        "more",
+        "position",
+        "undecided",
+    )
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        kind: Kind,
+        request: Request,
+        now: int,
+        capabilities: Capabilities,
+        position: int,
+        limit: int,
+        most: int,
+    ) -> None:
+        self._engine = catalogue.engine
+        self._candidates = catalogue.candidates(kind, request)
+        self._kind = kind
+        self._request = request
+        self._now = now
+        self._capabilities = capabilities
+        self._limit = limit
+        self._last = min(len(self._candidates), position + most)
+        self.position = position
+        self.hits: list[Hit] = []
+        self.undecided = 0
+        self.looked_at = 0
+        self.more = limit > 0 and position < self._last
+
+    def step(self, most: int) -> bool:
+        """Look at up to `most` more candidates. Is there more to look at on this page? Raises PdpFault."""
+        start = self.position
+        for candidate in self._candidates[start : min(start + most, self._last)]:
+            name = candidate if self._kind is Kind.ACTION else entity_id(Entity(candidate))
+            decision = self._engine.decide_once(self._about(name), self._now, self._capabilities)
+            self.looked_at += 1
+            if decision.effect is Effect.ALLOW:
+                if len(self.hits) == self._limit:
+                    self.more = False
+                    return False
+                self.hits.append(Hit(name, decision))
+            elif undecided(decision):
+                self.undecided += 1
+            self.position += 1
+        self.more = self.position < self._last
+        return self.more
+
+    @property
+    def next_position(self) -> int:
+        """Where the next page begins; -1 where there is nothing left to look at."""
+        return self.position if self.position < len(self._candidates) else -1
+
+    def _about(self, name: str) -> Request:
+        """The question about one candidate: what `replace` gives, at a seventh of its cost."""
+        asked, kind = self._request, self._kind
+        return Request(
+            asked.subject_type,
+            name if kind is Kind.SUBJECT else asked.subject_id,
+            name if kind is Kind.ACTION else asked.action,
+            asked.resource_type,
+            name if kind is Kind.RESOURCE else asked.resource_id,
+            asked.subject_properties,
+            asked.action_properties,
+            asked.resource_properties,
+            asked.context,
+            asked.token,
+            asked.certificate,
+            asked.route,
+            asked.searched_fields,
+            asked.refused,
+        )
+
+
+def undecided(decision: Decision) -> bool:
+    """Is this a deny only because something could not be evaluated? Nobody knows what the answer would be."""
+    if decision.effect is Effect.ALLOW:
+        return False
+    if decision.reason is Reason.FORBIDDEN:
+        return bool(decision.refusals) and all(each.erred for each in decision.refusals)
+    if decision.reason is Reason.MASKED:
+        return any(error.rule in decision.rules for error in decision.errors)
+    return decision.reason is Reason.INDETERMINATE
