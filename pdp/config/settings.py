@@ -18,6 +18,10 @@ from pdp.config import reading
 from pdp.config.limits import Limiting, limiting
 from pdp.config.peps import DOORS, Profile, profiles
 from pdp.config.reading import Address, ConfigError, hint
+from pdp.config.smart import smart
+from pdp.config.trust import trust_domains
+from pdp.identity.scopes import Smart
+from pdp.identity.spiffe import TrustDomains
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class Settings:
 
     profiles: tuple[Profile, ...] = (Profile("default"),)
     limits: Limiting = field(default_factory=Limiting)
+    trust_domains: TrustDomains = field(default_factory=dict)
+    smart: Smart = field(default_factory=Smart)
     management_secret: bytes | None = field(default=None, repr=False)
     source: str = "defaults"  # which file was read
 
@@ -100,6 +106,8 @@ READERS: Final[dict[str, Callable[[Any, Path], Any]]] = {
 
 SECTIONS: Final[dict[str, tuple[str, Callable[[Any, Path, list[str]], Any]]]] = {
     "limits": ("limits", limiting),
+    "trust_domains": ("trust_domain", trust_domains),
+    "smart": ("smart", smart),
 }
 """Which field of the settings each section of the file fills, and what reads it, given the file and the problems."""
 

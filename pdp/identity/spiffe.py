@@ -124,7 +124,8 @@ def jwt_svid_domain(header: Mapping[str, Any], claims: Mapping[str, Any], domain
 
     Checks what needs no key: the algorithm, no header but those of a JWT-SVID, a subject of a listed trust domain.
     """
-    if header.get("alg") not in SVID_ALGORITHMS or not set(header) <= SVID_HEADERS:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in SVID_ALGORITHMS or not set(header) <= SVID_HEADERS:
         _refuse("malformed-svid")
     if "typ" in header and header["typ"] not in SVID_TYPES:
         _refuse("wrong-token-type")
