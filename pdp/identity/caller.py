@@ -42,6 +42,8 @@ class Caller:
     amr: tuple[str, ...] = ()
     issued: int = 0
     authenticated: int = 0  # `auth_time`, else `iat`
+    tells_authentication: bool = False  # there was an `auth_time`: a renewed token is no newer authentication
+    sub: str = ""  # the token's `sub` as its issuer writes it, where `subject_id` is another claim, or prefixed
     expires: int = FOREVER
     warnings: tuple[str, ...] = field(default=(), compare=False)  # stable words for the record
 

@@ -1,0 +1,157 @@
+"""What is refused although its signature still holds: revocations, and whom each of them covers.
+
+A revocation names an issuer, a kind, a value and an instant. What is older than the instant is refused, what is newer
+is good; the instant only ever moves forward. An age that is not known counts as the oldest there is: it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pdp.identity.caller import FOREVER, Caller
+from pdp.model.request import RequestError, strict_json
+
+SUBJECT: Final = "subject"  # whoever authenticated before the instant: a token renewed from an old login is old
+TOKENS: Final = "subject-tokens"  # tokens of a subject issued before the instant: a renewed one is good
+SESSION: Final = "session"  # by `sid`
+TOKEN: Final = "token"  # by `jti`
+CLIENT: Final = "client"  # tokens issued to a client before the instant
+KINDS: Final = (SUBJECT, TOKENS, SESSION, TOKEN, CLIENT)
+NAMED: Final = (SUBJECT, SESSION, TOKEN, CLIENT)
+"""The kinds that the API and the file have a member for."""
+
+ANY_ISSUER: Final = "*"
+MAX_TEXT: Final = 1_024
+MAX_LINE_BYTES: Final = 8_192
+MAX_INSTANT_SECONDS: Final = 253_402_300_799  # the end of the year 9999
+SECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Instants are microseconds since the epoch; `not_before` FOREVER: nothing is ever new enough."""
+
+    issuer: str  # `iss`, a trust domain, or ANY_ISSUER
+    kind: str  # one of KINDS
+    value: str
+    not_before: int
+    reason: str = ""
+    source: str = ""  # "api", "file", "transmitter NAME"
+    recorded: int = 0
+    id: str = ""
+    sequence: int = 0
+
+
+def instant(seconds: int, now: int) -> int:
+    """The `not_before` for what happened at a whole second: all of that second is before it, and nothing after `now`.
+
+    `iat` and event times are whole seconds, so that a token of the same second may be the older one.
+    """
+    return min((seconds + 1) * SECOND, now)
+
+
+class Revoked:
+    """All revocations in force, found by what they name. Reading is safe beside one thread that adds."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[str, dict[str, dict[str, int]]] = {kind: {} for kind in KINDS}
+
+    def add(self, revocation: Revocation) -> None:
+        """Only ever forward: an older instant changes nothing."""
+        issuers = self._by_kind[revocation.kind].get(revocation.value, {})
+        if issuers.get(revocation.issuer, -1) < revocation.not_before:
+            # A new mapping, put there by one assignment: no reader sees half of it.
+            self._by_kind[revocation.kind][revocation.value] = issuers | {revocation.issuer: revocation.not_before}
+
+    def replace(self, kept: Iterable[Revocation]) -> None:
+        """Forget all but these: swapped whole."""
+        fresh = Revoked()
+        for each in kept:
+            fresh.add(each)
+        self._by_kind = fresh._by_kind
+
+    def covers(self, caller: Caller) -> bool:
+        """Is the caller refused? A renewed token is as old as its authentication, but for TOKENS, TOKEN and CLIENT."""
+        issuer, issued = caller.issuer, caller.issued
+        since = min(caller.authenticated, issued)
+        return (
+            self._refuses(SUBJECT, caller.subject_id, issuer, since)
+            or self._refuses(SUBJECT, caller.sub, issuer, since)
+            or self._refuses(SESSION, caller.session, issuer, since)
+            or self._refuses(TOKEN, caller.token_id, issuer, issued)
+            or self._refuses(CLIENT, caller.client, issuer, issued)
+            or self._refuses(TOKENS, caller.subject_id, issuer, issued)
+            or self._refuses(TOKENS, caller.sub, issuer, issued)
+        )
+
+    def _refuses(self, kind: str, value: str, issuer: str, age: int) -> bool:
+        found = self._by_kind[kind].get(value)
+        return found is not None and age < max(found.get(issuer, -1), found.get(ANY_ISSUER, -1))
+
+    def __len__(self) -> int:
+        return sum(len(issuers) for values in self._by_kind.values() for issuers in values.values())
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+def read(given: Any, now: int, source: str) -> Revocation:
+    """A revocation as the API gets it: `{issuer, subject|session|token|client, not_before?, reason?}`.
+
+    Without `not_before`, a subject or a client starts anew now, while a session or a token never comes back. Raises
+    RequestError.
+    """
+    return _read(given, source, lambda kind: now if kind in (SUBJECT, CLIENT) else FOREVER)
+
+
+def lines(data: bytes) -> Iterator[Revocation | str]:
+    """The revocations of a file, or a sentence for each line that is none. Without `not_before` a line holds for ever:
+    its instant must not move when it is read again.
+    """
+    for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            if len(line) > MAX_LINE_BYTES:
+                raise RequestError("is too long")
+            yield _read(strict_json(line), "file", lambda _: FOREVER)
+        except RequestError as error:
+            yield f"line {number}: {error}"
+
+
+def _read(given: Any, source: str, default: Callable[[str], int]) -> Revocation:
+    if not isinstance(given, dict):
+        raise RequestError("must be an object")
+    unknown = sorted(set(given) - {"issuer", "not_before", "reason", *NAMED})
+    if unknown:  # One that was misspelt might have been meant to refuse more.
+        raise RequestError("is not known", unknown[0])
+    kinds = [kind for kind in NAMED if kind in given]
+    if len(kinds) != 1:
+        raise RequestError(f"must name exactly one of {', '.join(NAMED)}")
+    kind = kinds[0]
+    return Revocation(
+        text(given, "issuer"),
+        kind,
+        text(given, kind),
+        _not_before(given["not_before"]) if "not_before" in given else default(kind),
+        text(given, "reason") if "reason" in given else "",
+        source,
+    )
+
+
+def text(given: Mapping[str, Any], name: str) -> str:
+    """A member that must be a text of some length. Raises RequestError."""
+    found = given.get(name)
+    if not isinstance(found, str) or not 1 <= len(found) <= MAX_TEXT or "\0" in found:
+        raise RequestError(f"must be a text of 1 to {MAX_TEXT} characters", name)
+    return found
+
+
+def _not_before(given: Any) -> int:
+    if given == "forever":
+        return FOREVER
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MAX_INSTANT_SECONDS:
+        raise RequestError("must be whole seconds since the epoch, or `forever`", "not_before")
+    return given * SECOND
