@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final, get_origin, get_type_hints
 
 from pdp.config import reading
+from pdp.config.issuers import contradictions, issuers
 from pdp.config.limits import Limiting, limiting
 from pdp.config.peps import DOORS, Profile, profiles
 from pdp.config.reading import Address, ConfigError, hint
 from pdp.config.smart import smart
 from pdp.config.trust import trust_domains
+from pdp.identity.issuer import Issuer
 from pdp.identity.scopes import Smart
 from pdp.identity.spiffe import TrustDomains
 
@@ -49,6 +51,9 @@ class Settings:
     # The base of every URL that we publish (the AuthZEN metadata). Never taken from a request's `Host`. When it is not
     # set: `http://`, or `https://` with a certificate, and `http_listen`.
     public_url: Annotated[str, reading.url] = ""
+    # The private key (PEM, P-256 or Ed25519, not encrypted) that the AuthZEN metadata is signed with. When it is not
+    # set, the metadata has no `signed_metadata`.
+    metadata_key_file: Annotated[Path | None, reading.path] = None
     # Where each decision is recorded before its answer leaves, one file for each worker (mode 0600).
     audit_dir: Annotated[Path, reading.path] = Path("audit")
     # Where sessions and revocations are kept over a restart (mode 0700).
@@ -68,6 +73,8 @@ class Settings:
     max_depth: Annotated[int, reading.number(4, 32)] = 32
     # How many evaluations one batch may hold.
     max_evaluations: Annotated[int, reading.number(1, 10_000)] = 100
+    # How many candidates one page of a search looks at; a page that comes to this end is short, and has a next one.
+    max_search_candidates: Annotated[int, reading.number(1, 1_000_000)] = 10_000
     # The longest request line, and the longest header field. Room for real tokens.
     max_header_bytes: Annotated[int, reading.number(1_024, 65_535)] = 16_384
     # For how long a proxy may keep a permit (`Cache-Control: private, max-age`), never past the first instant at which
@@ -91,6 +98,7 @@ class Settings:
 
     profiles: tuple[Profile, ...] = (Profile("default"),)
     limits: Limiting = field(default_factory=Limiting)
+    issuers: tuple[Issuer, ...] = ()
     trust_domains: TrustDomains = field(default_factory=dict)
     smart: Smart = field(default_factory=Smart)
     management_secret: bytes | None = field(default=None, repr=False)
@@ -105,6 +113,7 @@ READERS: Final[dict[str, Callable[[Any, Path], Any]]] = {
 """How each setting is read; raises ValueError with what the value must be."""
 
 SECTIONS: Final[dict[str, tuple[str, Callable[[Any, Path, list[str]], Any]]]] = {
+    "issuers": ("issuer", issuers),
     "limits": ("limits", limiting),
     "trust_domains": ("trust_domain", trust_domains),
     "smart": ("smart", smart),
@@ -214,6 +223,7 @@ def _contradictions(settings: Settings) -> list[str]:
                 f"{name}: {where} is not loopback, and there is no secret for {', '.join(bare)};"
                 " set pep_secret_file (PDP_PEP_SECRET_FILE), or listen on 127.0.0.1"
             )
+    found += contradictions(settings.issuers, settings.profiles, settings.trust_domains)
     if (settings.tls_certificate_file is None) != (settings.tls_key_file is None):
         found.append("tls_certificate_file and tls_key_file need each other")
     if settings.tls_client_ca_file is not None and settings.tls_certificate_file is None:
