@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pdp.language import wire
-from pdp.language.schema import Attribute, Schema
+from pdp.language.schema import REQUEST_SOURCES, Attribute, Schema
 from pdp.model.entities import Entities
 from pdp.model.request import Request
 from pdp.model.value import ABSENT, UNKNOWN, Entity, Row, entity
@@ -171,6 +171,7 @@ def _request(givens: Mapping[Entity, Given], question: Question, schema: Schema)
         said.places.get("route"),
         question.searched,
         frozenset(said.unknown),
+        said.sourced,
     )
 
 
@@ -186,6 +187,8 @@ class _Said:
         self.places: dict[str, dict[str, Any]] = {}
         self.caller: dict[str, dict[str, Any]] = {"subject": {}, "resource": {}, "context": {}}
         self.unknown: set[str] = set()
+        # Each source of requests speaks; what it is not given to say is absent, as where no limit is set.
+        self.sourced: dict[str, dict[str, Any]] = {name: {} for name in REQUEST_SOURCES}
 
     def open(self, *places: str) -> None:
         for place in places:
@@ -201,6 +204,8 @@ class _Said:
                 self.unknown.add(f"{part}.{attribute.name}")
             elif attribute.place == "caller":
                 self.caller[part][attribute.name] = value
+            elif attribute.place == "source":
+                self.sourced.setdefault(attribute.source, {})[attribute.name] = value
             else:
                 self._say(attribute.place, attribute.name, value)
 

@@ -102,8 +102,8 @@ _FIELDS: Final = {
 
 def _lines_for(reader: Reader, member: str, maps: dict[str, str], names: dict[str, Any]) -> list[str]:
     """Lines that leave in `member` what the reader would read."""
-    if reader.own is None:
-        return ["raise Uncacheable"]  # No place may speak of it: it is never known.
+    if reader.own is None or reader.attribute.place == "source":
+        return ["raise Uncacheable"]  # No place may speak of it, so it is never known; or it is volatile.
     place = reader.attribute.place
     source = _FIELDS.get((reader.part, place), place)
     lines = []

@@ -117,7 +117,7 @@ class Engine:
         decision = self._finished(answer, capabilities, request.searched_fields)
         if not now < answer.result.valid_until:
             return decision
-        if not prepared.plan.function.all_known(frame):
+        if prepared.plan.volatile or not prepared.plan.function.all_known(frame):
             # What is unknown now may be known at any moment, so nobody else may keep this answer either.
             return replace(decision, valid_until=now)
         try:
@@ -153,9 +153,7 @@ class Engine:
         self._keys[kind] = prepared.key
         return prepared
 
-    def _evaluated(
-        self, prepared: _Prepared, request: Request, now: int, kept: bool = True
-    ) -> tuple[Answer, Frame]:
+    def _evaluated(self, prepared: _Prepared, request: Request, now: int, kept: bool = True) -> tuple[Answer, Frame]:
         """What the rules say; the same rules give the same object if nothing of it is computed. Raises RequestError."""
         plan = prepared.plan
         function = plan.function

@@ -42,7 +42,8 @@ PLACES: Final[dict[str, dict[str, Place]]] = {
         "certificate": attrgetter("certificate"),
     },
 }
-"""Which places of a request may speak about its subject, action, resource and context. Any other is silent."""
+"""Which places of a request may speak about its subject, action, resource and context. Any other is silent, but for the
+sources of the context (`sourced`)."""
 
 
 def identifies(text: object) -> bool:
@@ -65,7 +66,7 @@ class Reader:
         self.part = part
         self.attribute = attribute
         self.label = f"{part}.{attribute.name}"
-        self.own = places.get(attribute.place)
+        self.own = sourced(attribute.source) if attribute.place == "source" else places.get(attribute.place)
         # A token's `role` that is declared as the subject's says nothing about the context's `role`.
         self.others = tuple(
             place
@@ -105,6 +106,15 @@ class Reader:
         )
 
 
+def sourced(source: str) -> Place:
+    """The place `from source NAME` of the context."""
+
+    def said(request: Request) -> Mapping[str, Any] | None:
+        return None if request.sourced is None else request.sourced.get(source)
+
+    return said
+
+
 class Plan:
     """How requests of one subject type for one (action, resource type) become frames."""
 
@@ -128,6 +138,7 @@ class Plan:
         "subject_type",
         "subject_width",
         "through",
+        "volatile",
     )
 
     def __init__(self, function: DecisionFunction, subject_type: str, schema: Schema) -> None:
@@ -149,6 +160,8 @@ class Plan:
         self.action = _readers("action", reads.action, schema)
         self.resource = _readers("resource", reads.resource_attributes, schema)
         self.context = _readers("context", reads.context, schema, subject.attributes)
+        # What a source says of this request may differ the next moment: an answer that has read it is not kept.
+        self.volatile = any(each.attribute.place == "source" for each in self.context)
         self.both = self._readers_of_both(schema) if subject_type == resource.name else []
         self.claimable = {
             each.name: (each.slot, converter(each.type, schema))
@@ -238,7 +251,11 @@ def _readers(
     part: str, attributes: Iterable[Attribute], schema: Schema, homonyms: Mapping[str, Attribute] | None = None
 ) -> list[Reader]:
     """Readers of those attributes that a request can speak about; the store speaks for the others."""
-    return [Reader(part, each, schema, homonyms or {}) for each in attributes if not each.stored]
+    return [
+        Reader(part, each, schema, homonyms or {})
+        for each in attributes
+        if not each.stored or (part == "context" and each.place == "source")
+    ]
 
 
 def _stranger(identifier: str, name: str) -> Row:

@@ -13,6 +13,7 @@ from pdp.language.literals import pointer_problem
 from pdp.language.names import Home, Names, closed
 from pdp.language.schema import (
     DATA,
+    REQUEST_SOURCES,
     ActionDeclaration,
     Attribute,
     EntityDeclaration,
@@ -20,14 +21,14 @@ from pdp.language.schema import (
     Schema,
 )
 from pdp.language.typenames import Types, once
-from pdp.language.types import RECOVERY, TEXT, CodeType, EntityType, SetType, Type, comparable
+from pdp.language.types import INT, RECOVERY, TEXT, CodeType, EntityType, SetType, Type, comparable
 from pdp.language.vocabulary import Codes, Vocabulary, codes
 from pdp.model.value import MAX_ATTRIBUTES, Code
 
 # Where the values of an attribute may come from, by what it belongs to.
 _ALLOWED: Final = {
     "entity": frozenset({"token", "certificate", "route", "source", "caller", DATA}),
-    "context": frozenset({"token", "certificate", "caller"}),
+    "context": frozenset({"token", "certificate", "caller", "source"}),
     "action": frozenset({"caller"}),
 }
 
@@ -184,6 +185,8 @@ class _Builder:
         where = written.place or DATA
         if where not in _ALLOWED[owner]:
             self._wrong_place(written, owner)
+        elif where == "source" and owner == "context":
+            self._of_request_source(written, type)
         elif where == "route" and not (type in (TEXT, RECOVERY) or isinstance(type, EntityType)):
             message = f"a route gives Text or an entity, never {type}"
             self.findings.error("wrong-place", written.type.span, message, "take it from its owner instead")
@@ -193,6 +196,17 @@ class _Builder:
         source = written.source.text if written.source else ""
         provisioned = written.provisioned_by.text if written.provisioned_by else ""
         return Attribute(written.name.text, type, written.optional, where, source, slot, provisioned, written.name.span)
+
+    def _of_request_source(self, written: ast.AttributeDecl, type: Type) -> None:
+        """In the context, `from source` names what our own sources say of a request: nothing else is ever known."""
+        source = written.source.text if written.source else ""
+        told = REQUEST_SOURCES.get(source, ())
+        if written.name.text not in told or type not in (INT, RECOVERY):
+            message = f"`source {source}` does not say `{written.name.text}: {type}` of a request"
+            said = ", ".join(f"`{name}: Int?`" for name in told)
+            sources = ", ".join(sorted(REQUEST_SOURCES))
+            hint = f"it says {said}" if told else f"the context may come from the caller, a token, or: {sources}"
+            self.findings.error("wrong-place", written.name.span, message, hint)
 
     def _wrong_place(self, written: ast.AttributeDecl, owner: str) -> None:
         allowed = ", ".join(f"`from {each}`" for each in sorted(_ALLOWED[owner]))

@@ -11,6 +11,9 @@ from pdp.language.vocabulary import Codes
 DATA = "data"
 PLACES = ("token", "certificate", "route", "source", "caller", DATA)
 
+REQUEST_SOURCES: dict[str, tuple[str, ...]] = {"limits": ("subject_left", "client_left", "subject_patient_left")}
+"""What may stand in the context `from source NAME`, each an Int: what our own sources say of one request. Volatile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attribute:

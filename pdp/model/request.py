@@ -52,6 +52,9 @@ class Request:
     # Attributes ("subject.role") for which a value was offered and refused, by `pdp.decide.admit`: each is unknown,
     # not absent, unless its own place gave it a value (SEMANTICS 5).
     refused: frozenset[str] = frozenset()
+    # What our own sources say of this one request, by the name of the source (`from source limits` of the context).
+    # It may be another thing the next moment: what reads it is never kept (SEMANTICS 23). None: no source has spoken.
+    sourced: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def strict_json(text: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
