@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.service.behind import HOST, IDENTITY, SECRET, Behind, got
+from tests.service.behind import ALLOWED, HOST, IDENTITY, SECRET, Behind, got, said
 
 AMBIGUOUS = [
     "//fhir/Record/r1",
@@ -109,7 +109,9 @@ DROPPING = ["X-Pdp-Subject", "x-pdp-fields, close", "X-Pdp-Obligations", "X-Pdp-
 
 
 class Attacks:
-    """Each proxy's test module makes a `Test..` class of this; its fixture `alone` is a `world` without Chaperone."""
+    """Each proxy's test module makes a `Test..` class of this. `alone` is a `world` without Chaperone; `misled` has an
+    impostor in its place.
+    """
 
     # ------------------------------------------------------------------------------------------------- what is allowed
 
@@ -238,11 +240,13 @@ class Attacks:
     def test_checklist_31_more_headers_than_chaperone_takes_are_a_deny(self, world: Behind) -> None:
         world.untouched("/fhir/Record/r1", "X-User: nina", *(f"X-Filler-{number}: 1" for number in range(150)))
 
-    def test_checklist_13_two_lengths_are_a_deny(self, world: Behind) -> None:
-        world.untouched(
-            "/fhir/Record/r1", "X-User: dora", "Content-Length: 5", "Transfer-Encoding: chunked", method="PUT"
-        )
-        world.untouched("/fhir/Record/r1", "X-User: dora", "Content-Length: 5", "Content-Length: 6", method="PUT")
+    def test_checklist_13_two_lengths_smuggle_nothing(self, world: Behind) -> None:
+        inner = b"0\r\n\r\nGET /fhir/Record/sealed HTTP/1.1\r\nHost: ehr.example\r\nX-User: nina\r\nX: "
+        before = len(world.service.seen)
+        world.raw("/fhir/Record/r1", "X-User: dora", "Transfer-Encoding: chunked", method="PUT", body=inner)
+        assert "sealed" not in str(world.service.seen[before:])
+        lengths = ("Content-Length: 5", "Content-Length: 6")
+        world.untouched("/fhir/Record/r1", "X-User: dora", *lengths, method="PUT")
 
     def test_checklist_17_a_spoofed_word_about_the_body_opens_nothing(self, world: Behind) -> None:
         world.untouched("/fhir/Record/sealed", "X-User: nina", "X-Envoy-Auth-Partial-Body: false")
@@ -260,3 +264,27 @@ class Attacks:
         for user, target in (("nina", "/fhir/Record/r1"), ("nina", "/fhir/Record/sealed"), ("dora", "/fhir/Record/r1")):
             assert alone.untouched(target, f"X-User: {user}").status in (500, 502, 503, 504)
         assert world.get("/fhir/Record/r1").status == 200
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            said("500 Oops", *ALLOWED),
+            said("503 Away", *ALLOWED),
+            said("302 Found", *ALLOWED, "Location: /"),
+            said("404 Not Found", *ALLOWED),
+            b"HTTP/1.1 \r\n\r\n",
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            b"HTTP/1.1 200 OK\r\nno header\r\n\r\n",
+        ],
+    )
+    def test_an_odd_answer_opens_nothing(self, misled: Behind, answer: bytes) -> None:
+        assert misled.impostor is not None
+        misled.impostor.answer = answer
+        before = len(misled.service.seen)
+        assert misled.get("/fhir/Record/r1").status != 200
+        assert len(misled.service.seen) == before
+
+    def test_an_answer_that_never_comes_opens_nothing(self, misled: Behind) -> None:
+        assert misled.impostor is not None
+        misled.impostor.answer = b""
+        assert misled.untouched("/fhir/Record/r1", "X-User: nina").status in (500, 502, 503, 504)

@@ -79,13 +79,61 @@ class Service:
                 pass
 
         self.seen = seen
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+        class Quiet(ThreadingHTTPServer):
+            def handle_error(self, *_: object) -> None:
+                """A proxy may leave in the middle."""
+
+        self._server = Quiet(("127.0.0.1", 0), Handler)
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class Impostor:
+    """Stands where Chaperone should, and answers whatever it is told to; nothing at all for nothing."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._socket.getsockname()[1])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        held = []
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            client.settimeout(5)
+            client.recv(65536)
+            if self.answer:
+                client.sendall(self.answer)
+                client.close()
+            else:
+                held.append(client)
+
+    def stop(self) -> None:
+        self._socket.close()
+
+
+def said(status: str, *lines: str, body: bytes = b"") -> bytes:
+    """An answer of an impostor."""
+    whole = [f"HTTP/1.1 {status}", *lines, f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    return "\r\n".join(whole).encode() + body
+
+
+ALLOWED = (
+    "x-pdp-decision: d",
+    "x-pdp-subject: n",
+    "x-pdp-subject-type: u",
+    "x-pdp-fields: {}",
+    "x-pdp-obligations: []",
+)
 
 
 # ---------------------------------------------------------------------------------------------------------- the client
@@ -109,6 +157,7 @@ class Behind:
         self.server = server
         self.service = service
         self.port = port
+        self.impostor: Impostor | None = None
 
     def raw(self, target: bytes | str, *lines: str | bytes, method: str = "GET", body: bytes = b"") -> SimpleNamespace:
         """One request, every byte as written."""
@@ -165,6 +214,17 @@ def alone(world: Behind, directory: Path, proxy: Proxy) -> Iterator[Behind]:
     """The same with nobody where Chaperone should be."""
     with proxy(directory, free_port(), world.service.port) as port:
         yield Behind(world.server, world.service, port)
+
+
+@contextmanager
+def misled(world: Behind, directory: Path, proxy: Proxy) -> Iterator[Behind]:
+    """The same with an impostor for Chaperone."""
+    impostor = Impostor()
+    with proxy(directory, impostor.port, world.service.port) as port:
+        misled = Behind(world.server, world.service, port)
+        misled.impostor = impostor
+        yield misled
+    impostor.stop()
 
 
 @contextmanager

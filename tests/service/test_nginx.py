@@ -10,7 +10,7 @@ import pytest
 
 from tests.service import behind
 from tests.service.attacks import Attacks
-from tests.service.behind import DEPLOY, SECRET, Behind
+from tests.service.behind import DEPLOY, IDENTITY, SECRET, Behind, got, said
 from tests.service.server import free_port
 
 pytestmark = pytest.mark.service
@@ -47,6 +47,12 @@ def alone(world: Behind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
         yield alone
 
 
+@pytest.fixture(scope="module")
+def misled(world: Behind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    with behind.misled(world, tmp_path_factory.mktemp("misled"), nginx) as misled:
+        yield misled
+
+
 class TestNginx(Attacks):
     def test_nobody_reaches_the_question_itself(self, world: Behind) -> None:
         world.untouched("/_chaperone", "X-User: nina")
@@ -57,3 +63,17 @@ class TestNginx(Attacks):
         log = (world.server.directory / "access.log").read_text()
         assert " GET 200 " in log
         assert "Record" not in log
+
+    def test_a_deny_that_may_be_tried_again_later_is_a_429_to_the_client(self, misled: Behind) -> None:
+        """auth_request itself would make 500 of a 429."""
+        assert misled.impostor is not None
+        misled.impostor.answer = said("403 No", "x-pdp-decision: d", "retry-after: 7")
+        answer = misled.untouched("/fhir/Record/r1", "X-User: nina")
+        assert (answer.status, answer.headers["retry-after"], answer.headers["x-pdp-decision"]) == (429, "7", "d")
+
+    def test_an_identity_header_that_chaperone_left_out_is_removed(self, misled: Behind) -> None:
+        assert misled.impostor is not None
+        misled.impostor.answer = said("200 OK")
+        answer = misled.get("/fhir/Record/r1", *(f"{name}: forged" for name in IDENTITY))
+        assert answer.status == 200
+        assert not any(got(answer, name) for name in IDENTITY)
