@@ -1,4 +1,4 @@
-"""The messages of the .proto files beside this one, as protoc describes them. Written by scripts/make-proto."""
+"""The messages of the .proto files beside this one, as protoc describes them: scripts/make-proto."""
 
 from base64 import b64decode
 from typing import Final

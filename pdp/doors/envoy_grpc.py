@@ -1,0 +1,205 @@
+"""Envoy's ext_authz v3 over gRPC: the bytes of a `CheckRequest` to a request, a verdict to a `CheckResponse`. Pure.
+
+Envoy reads `status.code` alone: 0 allows, also in an empty message, also beside a `denied_response`; anything else
+denies. So `answer` is the one function that makes responses, and it makes code 0 for a verdict that opens and for
+nothing else. `source.principal` is never read: it may be a DNS name that somebody chose to look like an identity.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pdp.doors.envoy import certificate_of
+from pdp.doors.envoy_messages import OVERWRITE, CheckRequest, CheckResponse, DecodeError
+from pdp.doors.original import Headers, Original, Refused, checked_host, lines
+from pdp.doors.path import MAX_TARGET_BYTES
+from pdp.doors.verdict import Verdict, denial, forged
+from pdp.model.decision import Reason
+
+SERVICE: Final = "envoy.service.auth.v3.Authorization"
+METHOD: Final = "Check"
+
+OK: Final = 0
+CODES: Final = {401: 16, 429: 8}
+"""google.rpc.Code of a deny: UNAUTHENTICATED, RESOURCE_EXHAUSTED; else PERMISSION_DENIED."""
+PERMISSION_DENIED: Final = 7
+
+STATUSES: Final = frozenset({401, 403, 429})
+
+SAID: Final = re.compile(rb"x-pdp-[a-z0-9-]{1,58}").fullmatch
+"""What an allow may set: these, and the header that named an unverified subject, set to the one decided about."""
+NEVER_SAID: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"te"})
+MAX_SAID_BYTES: Final = 16_384
+
+PARTIAL_BODY: Final = b"x-envoy-auth-partial-body"
+FAILED_OPEN: Final = b"x-envoy-auth-failure-mode-allowed"
+PSEUDO: Final = {b":method": "method", b":path": "path", b":authority": "host"}
+
+_VISIBLE: Final = re.compile(rb"[ -~]*").fullmatch
+_TARGET: Final = re.compile(rb"/[!-\"$-~]*").fullmatch  # visible ASCII, from a slash on, without `#`
+_NAME: Final = re.compile(rb"[a-z0-9-]{1,64}").fullmatch
+_METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}").fullmatch
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+def read(data: bytes, client_certificate: str) -> Original:
+    """The request that Envoy holds. `client_certificate`: where its profile says that it shows one. Raises Refused.
+
+    A request for a connection alone (the network filter asks with the same message) has no HTTP request in it, and is
+    refused as an empty one is.
+    """
+    try:
+        attributes = CheckRequest.FromString(data).attributes
+    except DecodeError:
+        raise Refused(Reason.BAD_REQUEST, "undecodable") from None
+    http = attributes.request.http
+    if not (http.method and http.path and http.host):
+        raise Refused(Reason.BAD_REQUEST, "no-http-request")
+    told = _headers(http)
+    _agreeing(told, http)
+    headers = [each for each in told if not each[0].startswith(b":")]
+    _whole_body(headers, http)
+    path, query = _target(http)
+    return Original(
+        http.method if _METHOD(http.method) else "",  # No route has it.
+        path,
+        query,
+        headers,
+        checked_host((http.host.encode(),)),
+        _certificate(attributes, headers, client_certificate),
+        dict(attributes.context_extensions),
+    )
+
+
+def _headers(http: Any) -> list[tuple[bytes, bytes]]:
+    """Every line, as sent, where Envoy tells so (`encode_raw_headers`); else those of one name joined with commas."""
+    raw = http.header_map.headers
+    if raw:
+        return [(each.key.lower().encode(), each.raw_value or each.value.encode()) for each in raw]
+    return [(name.lower().encode(), value.encode()) for name, value in http.headers.items()]
+
+
+def _agreeing(headers: Headers, http: Any) -> None:
+    """Method, path and host are told twice. Two requests in one are none."""
+    for name, value in headers:
+        told = PSEUDO.get(name)
+        if told is not None and value != getattr(http, told).encode():
+            raise Refused(Reason.BAD_REQUEST, "two-requests")
+    if any(value != http.host.encode() for value in lines(headers, b"host")):
+        raise Refused(Reason.BAD_REQUEST, "malformed-host")
+
+
+def _whole_body(headers: Headers, http: Any) -> None:
+    """A body that was cut is refused: nobody could say what the rest of it asks for. Without a body, the header that
+    tells so is but one of the client's; with one, Envoy's own word is among its lines.
+    """
+    length = len(http.raw_body) or len(http.body.encode())
+    if length == 0:
+        return
+    told = lines(headers, PARTIAL_BODY)
+    if any(line != b"false" for line in told) or (not told and http.size > length):
+        raise Refused(Reason.BAD_REQUEST, "truncated-body")
+
+
+def _target(http: Any) -> tuple[bytes, bytes]:
+    """Path and query, raw; parted at the first `?`. Envoy never fills in `query` and `fragment`: then it is none."""
+    target: bytes = http.path.encode()
+    if http.query or http.fragment or len(target) > 2 * MAX_TARGET_BYTES or not _TARGET(target):
+        raise Refused(Reason.BAD_REQUEST, "malformed-target")
+    path, _, query = target.partition(b"?")
+    return path, query
+
+
+def _certificate(attributes: Any, headers: Headers, client_certificate: str) -> bytes | None:
+    if client_certificate == "peer":
+        shown: str = attributes.source.certificate
+        return shown.encode() or None
+    return certificate_of(headers, client_certificate)
+
+
+# ----------------------------------------------------------------------------------------------------------- answering
+
+
+def answer(verdict: Verdict, headers: Headers) -> Any:
+    """The one CheckResponse for a verdict; `headers` are the client's. Code 0 where the verdict opens and all that the
+    service has to be told can be told; everything else is an explicit deny.
+    """
+    if verdict.opens:
+        said = verdict.identity_headers()
+        if _sound(said, verdict.echo):
+            return _allow(verdict, said, headers)
+        verdict = denial(Reason.FAULT, verdict.decision_id)
+    return _deny(verdict)
+
+
+def allows(response: Any) -> bool:
+    """As Envoy reads it."""
+    return bool(response.status.code == OK)
+
+
+def _sound(said: Sequence[tuple[bytes, bytes]], echo: bytes) -> bool:
+    """May these be set? Never a pseudo header, `host`, an empty or foreign name, a value with a line break in it, or
+    more than a service takes: Envoy, asked to set them, would write another request.
+    """
+    size = 0
+    for name, value in said:
+        if not (SAID(name) or (name == echo and _NAME(name) and name not in NEVER_SAID)) or not _VISIBLE(value):
+            return False
+        size += len(name) + len(value)
+    return size <= MAX_SAID_BYTES
+
+
+def _allow(verdict: Verdict, said: Sequence[tuple[bytes, bytes]], headers: Headers) -> Any:
+    response = CheckResponse()
+    response.status.code = OK
+    allowed = response.ok_response
+    for name, value in said:
+        _set(allowed.headers, name, value)
+    allowed.headers_to_remove.extend(each.decode("utf-8", "replace") for each in removed(headers, said))
+    _describe(response, verdict)
+    return response
+
+
+def removed(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    """The client's headers that could be taken for ours or for Envoy's own word. Never one that we set: Envoy removes
+    after it has set.
+    """
+    ours = {name for name, _ in said}
+    envoys = {name for name, _ in headers if name.replace(b"_", b"-") == FAILED_OPEN}
+    return sorted({*forged(headers, said), *envoys} - ours)
+
+
+def _deny(verdict: Verdict) -> Any:
+    response = CheckResponse()
+    status = verdict.status if verdict.status in STATUSES else 403
+    response.status.code = CODES.get(status, PERMISSION_DENIED)
+    denied = response.denied_response
+    denied.status.code = status
+    for name, value in verdict.denial_headers():
+        if _VISIBLE(value):  # A line break here would be a second header of the client's response.
+            _set(denied.headers, name, value)
+    denied.body = verdict.denial_body.decode("ascii")
+    _describe(response, verdict)
+    return response
+
+
+def _set(headers: Any, name: bytes, value: bytes) -> None:
+    """`raw_value` is ignored by Envoy, which then sets nothing. The default action of new Envoys would append."""
+    option = headers.add()
+    option.header.key = name.decode("ascii")
+    option.header.value = value.decode("ascii")
+    option.append_action = OVERWRITE
+
+
+def _describe(response: Any, verdict: Verdict) -> None:
+    """For Envoy's access log (namespace envoy.filters.http.ext_authz): nothing that names a person."""
+    fields = response.dynamic_metadata.fields
+    fields["decision_id"].string_value = verdict.decision_id
+    fields["effect"].string_value = "allow" if verdict.opens else "deny"
+    fields["reason"].string_value = str(verdict.decision.reason)
+    if verdict.subject_type:
+        fields["subject_type"].string_value = verdict.subject_type
