@@ -7,24 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from time import perf_counter_ns, time_ns
-from typing import Final
 
 from pdp.audit.log import Log
 from pdp.config import Settings
 from pdp.config.peps import API_DOORS
 from pdp.doors import authzen, envoy, forward_auth
 from pdp.model.decision import Reason
+from pdp.serve import metadata
 from pdp.serve.api import Api
+from pdp.serve.callers import Callers
 from pdp.serve.check import Check
 from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, NOBODY, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Disconnected, Headers, Receive, Scope, Send
 from pdp.serve.proxy import Proxy
-from pdp.serve.runtime import Runtime
+from pdp.serve.runtime import Runtime, key
 from pdp.serve.worker import Worker
 
 Handler = Callable[[Scope, Receive, Exchange], Awaitable[Answer]]
-
-METADATA_AGE: Final = (b"cache-control", b"max-age=60")
 
 
 class Application:
@@ -35,16 +34,15 @@ class Application:
         self._in_flight = 0
         self.worker = Worker(settings, runtime, log)
         self._desk = Desk(settings, log, self.worker)
-        self._proxy = Proxy(self._desk, Check(self._desk))
-        api = Api(self._desk)
+        callers = Callers(settings, runtime.directory, lambda _caller, _now: "")
+        self._proxy = Proxy(self._desk, Check(self._desk, callers))
+        api = Api(self._desk, key(runtime))
         self._doors: dict[bytes, tuple[str, Handler]] = {
-            authzen.EVALUATION_PATH.encode(): (AUTHZEN, api.evaluation),
-            authzen.EVALUATIONS_PATH.encode(): (AUTHZEN, api.evaluations),
+            **{path.encode(): (AUTHZEN, handler) for path, handler in api.endpoints()},
             forward_auth.PATH: (FORWARD_AUTH, self._proxy.forward_auth),
         }
-        metadata = authzen.metadata(settings.public_url)
         self._plain: dict[bytes, Callable[[], Answer]] = {
-            authzen.METADATA_PATH.encode(): lambda: (200, [JSON, METADATA_AGE], metadata),
+            **metadata.answers(settings, time_ns() // 1_000_000_000),
             b"/live": lambda: (200, [TEXT, NO_STORE], b"live\n"),
             b"/ready": self._ready,
         }

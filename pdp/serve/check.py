@@ -4,19 +4,20 @@ within the token's scopes and the limits, and then the rules. Whatever is not de
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
 from pdp.config import Profile
-from pdp.doors.original import Original, Refused
+from pdp.doors.original import Original
 from pdp.doors.route import Match, NoRoute
 from pdp.doors.verdict import Verdict, denial, together
+from pdp.identity import scopes
 from pdp.identity.caller import Caller, Unknown, Waiting
 from pdp.model.decision import Reason
 from pdp.model.request import Request
+from pdp.serve.callers import Callers, Ended
+from pdp.serve.compartment import patient_of
 from pdp.serve.desk import Desk, Exchange
 from pdp.serve.snapshot import Snapshot
 
@@ -27,19 +28,18 @@ SCOPE: Final = b'Bearer error="insufficient_scope"'
 class Check:
     """One worker's. Safe for threads."""
 
-    def __init__(self, desk: Desk) -> None:
-        settings = desk.settings
+    def __init__(self, desk: Desk, callers: Callers) -> None:
         self._desk = desk
-        self._header = settings.trust_unverified_subject_header.encode("ascii")
-        self._header_type = settings.unverified_subject_type
-        self._outside = ThreadPoolExecutor(4, "identity")  # What waits for an identity provider waits here.
+        self._callers = callers
+        self._smart = desk.settings.smart
+        self._header = desk.settings.trust_unverified_subject_header.encode("ascii")
 
     async def asked(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
         """The verdict, without holding up the event loop where something has to come from outside first."""
         try:
             return self.verdict(original, profile, exchange)
         except Waiting as waiting:
-            await asyncio.get_running_loop().run_in_executor(self._outside, waiting.work)
+            await self._callers.wait(waiting)
         return self._again(original, profile, exchange)
 
     def asked_here(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
@@ -64,16 +64,22 @@ class Check:
         if snapshot is None:
             return self.refused(exchange, Reason.FAULT, "no-program")
         try:
-            caller = self._caller(original, profile, exchange.now)
-        except Refused as refused:
-            return self.refused(exchange, refused.reason, refused.kind)
+            exchange.caller = caller = self._callers.behind(original, profile, exchange.now)
         except Unknown as unknown:
             return self.refused(exchange, Reason.UNAUTHENTICATED, unknown.kind, unknown.challenge)
-        exchange.caller = caller
+        except Ended as ended:
+            exchange.caller = ended.caller
+            return self.refused(exchange, Reason.SESSION_ENDED, ended.kind, ENDED)
         try:
             match = snapshot.table.match(original.method, original.path, original.query)
         except NoRoute as refused:
             return self.refused(exchange, Reason.NO_ROUTE, refused.kind)
+        patient = patient_of(
+            self._smart, match.resource_type, match.resource_id, snapshot.engine.entities, snapshot.schema
+        )
+        missing = scopes.refused(self._smart, caller, match.actions, match.resource_type, patient, original.query)
+        if missing:
+            return self.refused(exchange, Reason.INSUFFICIENT_SCOPE, missing, SCOPE)
         return self._decided(caller, match, profile, exchange, snapshot)
 
     def _decided(
@@ -96,25 +102,6 @@ class Check:
         """Refuse before evaluation, recorded where a record can be written. Never anything but a refusal."""
         self._desk.record_refusal(exchange, reason, kind)
         return denial(reason, exchange.decision_id, challenge)
-
-    # ------------------------------------------------------------------------------------------------------ who asks
-
-    def _caller(self, original: Original, profile: Profile, now: int) -> Caller:  # noqa: ARG002
-        if self._header:
-            return self._unverified(original)
-        raise Unknown("no-identity-configured")
-
-    def _unverified(self, original: Original) -> Caller:
-        """Whoever the header names, without proof: for demonstrations, on loopback alone."""
-        values = original.lines(self._header)
-        if not values:
-            raise Unknown("no-subject")
-        # Envoy joins duplicates with a comma: two identities are none.
-        if len(values) > 1 or b"," in values[0] or not 1 <= len(values[0]) <= 256:
-            raise Unknown("ambiguous-subject")
-        if any(not 0x21 <= byte <= 0x7E for byte in values[0]):
-            raise Unknown("malformed-subject")
-        return Caller(self._header_type, values[0].decode("ascii"), "header")
 
 
 def _requests(caller: Caller, match: Match) -> Sequence[Request]:

@@ -13,6 +13,7 @@ from pdp.audit.log import EvidenceError, Log
 from pdp.config import Profile, Settings
 from pdp.doors.route import Table
 from pdp.model.decision import Capabilities, Decision, Effect, Reason
+from pdp.model.entities import Entities
 from pdp.model.request import Request
 from pdp.serve import http
 from pdp.serve.app import Application
@@ -33,6 +34,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Request, int, Capabilities]] = []
+        self.entities = Entities()
 
     def decide(self, request: Request, now: int, capabilities: Capabilities) -> Decision:
         self.asked.append((request, now, capabilities))
@@ -134,7 +136,9 @@ def test_a_deny_is_an_answer_like_any_other(world: World) -> None:
     assert world.records()[0]["reason"] == "no_rule"
 
 
-def test_checklist_34_a_log_that_cannot_be_written_permits_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checklist_34_a_log_that_cannot_be_written_permits_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     break_the_log(world, monkeypatch)
     answers = [
         world.evaluate(),
@@ -362,7 +366,9 @@ def test_ready_says_what_is_amiss(world: World) -> None:
     assert state["program"]["digest"] == "p"
 
 
-def test_checklist_31_a_head_without_its_body_is_refused_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checklist_31_a_head_without_its_body_is_refused_after_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else a thousand of them keep every place that requests in flight have, for ever."""
     monkeypatch.setattr(http, "BODY_SECONDS", 0)
     sent: list[dict[str, Any]] = []
