@@ -46,6 +46,17 @@ class Who:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one page of a search gave away. Every name of it: a list of patients is a disclosure of each of them."""
+
+    kind: str  # "subject", "resource", "action"
+    names: tuple[str, ...]
+    looked_at: int
+    undecided: int
+    more: bool  # the page was not the last one
+
+
 @dataclass(slots=True)
 class Record:
     """One decision, as it leaves. `request` is None where nothing could be read; `detail` is then a stable word."""
@@ -62,6 +73,7 @@ class Record:
     program_digest: str = ""
     data_revision: str = ""
     who: Who | None = None  # None: nobody was established, the enforcement point names the subject
+    found: Found | None = None  # of a search; `decision` is then an allow where anything was found
 
 
 class Log:
@@ -157,6 +169,8 @@ class Log:
             members["resource"] = {"type": request.resource_type[:MAX_TEXT], "id": request.resource_id[:MAX_TEXT]}
         if record.who is not None:
             members |= _who(record.who)
+        if record.found is not None:
+            members["search"] = _found(record.found)
         if record.detail:
             members["detail"] = record.detail
         if record.cached is not None:
@@ -207,3 +221,13 @@ def _who(who: Who) -> dict[str, Any]:
         identity["warnings"] = list(who.warnings)
     subject = {"type": who.subject_type[:MAX_TEXT], "id": who.subject_id[:MAX_TEXT]}
     return {"subject": subject, "identity": identity}
+
+
+def _found(found: Found) -> dict[str, Any]:
+    return {
+        "for": found.kind,
+        "results": [name[:MAX_TEXT] for name in found.names],
+        "looked_at": found.looked_at,
+        "undecided": found.undecided,
+        "more": found.more,
+    }

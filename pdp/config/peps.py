@@ -21,6 +21,9 @@ CERTIFICATES: Final = ("none", "peer", "xfcc", "header")
 """Where a proxy says which client certificate it has verified: nowhere; the gRPC `source.certificate`; the last element
 of `x-forwarded-client-cert`; `x-client-certificate`, a URL-encoded PEM."""
 
+SUBJECT_TOKENS: Final = ("accepted", "required")
+"""`x-pdp-subject-token`, the subject's own token, sent along by an application: it may, or it must."""
+
 NAMES_A_CERTIFICATE: Final = ("spiffe://", "dns:", "sha256:")
 
 
@@ -40,6 +43,8 @@ class Profile:
     evidence: tuple[str, ...] = EVIDENCE  # what may name the subject: the first that is shown does
     client_certificate: str = "none"  # one of CERTIFICATES
     issuers: frozenset[str] | None = None  # whose tokens count here; None: all that are configured
+    search: bool = False  # may it ask who, what and how (AuthZEN search)?
+    subject_token: str = "accepted"  # one of SUBJECT_TOKENS, at the API doors
     origin: str = ""  # "https://ehr.hospital.example", of the services behind a proxy: DPoP's `htu` starts with it
 
     @property
@@ -84,6 +89,8 @@ def _profile(name: str, table: Table, shared: bytes | None) -> Profile:
         evidence,
         table.one_of("client_certificate", CERTIFICATES, "none"),
         frozenset(table.texts("issuers")) if "issuers" in table else None,
+        table.flag("search"),
+        table.one_of("subject_token", SUBJECT_TOKENS, "accepted"),
         table.url("origin"),
     )
     table.close()

@@ -9,17 +9,16 @@ out what everybody else needs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from pdp.decide.engine import Engine
 from pdp.model.decision import Capabilities, Decision, Effect, Reason
+from pdp.model.entities import Entities
 from pdp.model.request import Request
-from pdp.model.value import Entity, entity_id
-
-NOBODY: Final[tuple[str, ...]] = ()
+from pdp.model.value import Entity, entity_id, entity_type
 
 
 class Kind(StrEnum):
@@ -28,6 +27,10 @@ class Kind(StrEnum):
     SUBJECT = "subject"
     RESOURCE = "resource"
     ACTION = "action"
+
+
+_SEARCHED: Final = {Kind.SUBJECT: "subject_id", Kind.RESOURCE: "resource_id", Kind.ACTION: "action"}
+_MEMBERS: Final = tuple(each.name for each in fields(Request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,8 @@ class Hit:
 class Catalogue:
     """Every entity of one snapshot, by type, in the order of the references: the same in every worker."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._rows: Iterator[Entity] | None = iter(engine.entities.rows)
+    def __init__(self, entities: Entities) -> None:
+        self._rows: Iterator[Entity] | None = iter(entities.rows)
         self._by_type: dict[str, list[Entity]] = {}
 
     def list_some(self, most: int) -> bool:
@@ -52,7 +54,7 @@ class Catalogue:
             return True
         read = 0
         for reference in islice(self._rows, most):
-            self._by_type.setdefault(reference.partition("::")[0], []).append(reference)
+            self._by_type.setdefault(entity_type(reference), []).append(reference)
             read += 1
         if read < most:
             self._rows = None
@@ -60,26 +62,22 @@ class Catalogue:
                 found.sort()  # Nothing to do where they were loaded in order, as artefacts are.
         return self._rows is None
 
-    def candidates(self, kind: Kind, request: Request) -> Sequence[str]:
-        """References or names of whatever could be found; nobody, where nothing of the kind is declared.
-
-        Not before everything is listed, unless actions are searched for.
-        """
-        if kind is Kind.ACTION:
-            return _actions(self.engine, request)
-        if self.engine.plan(request) is None:
-            return NOBODY
-        wire = request.subject_type if kind is Kind.SUBJECT else request.resource_type
-        return self._by_type.get(self.engine.program.schema.by_wire[wire], NOBODY)
+    def of_type(self, type_name: str) -> Sequence[Entity]:
+        """Not before everything is listed."""
+        return self._by_type.get(type_name, ())
 
 
-def _actions(engine: Engine, request: Request) -> Sequence[str]:
+def candidates(kind: Kind, request: Request, engine: Engine, catalogue: Catalogue) -> Sequence[str]:
+    """References or names of whatever could be found; nobody, where nothing of the kind is declared."""
     schema = engine.program.schema
-    subject, resource = schema.by_wire.get(request.subject_type), schema.by_wire.get(request.resource_type)
+    if kind is not Kind.ACTION:
+        wire = request.subject_type if kind is Kind.SUBJECT else request.resource_type
+        return () if engine.plan(request) is None else catalogue.of_type(schema.by_wire[wire])
+    subject, resource = schema.by_wire.get(request.subject_type), schema.by_wire.get(request.resource_type, "")
     return sorted(
         wire
         for wire, name in schema.action_by_wire.items()
-        if (declared := schema.actions.get((name, resource or ""))) is not None and subject in declared.subjects
+        if (declared := schema.actions.get((name, resource))) is not None and subject in declared.subjects
     )
 
 
@@ -99,7 +97,8 @@ class Walk:
         "_last",
         "_limit",
         "_now",
-        "_request",
+        "_said",
+        "_searched",
         "hits",
         "looked_at",
         "more",
@@ -109,6 +108,7 @@ class Walk:
 
     def __init__(
         self,
+        engine: Engine,
         catalogue: Catalogue,
         kind: Kind,
         request: Request,
@@ -118,10 +118,11 @@ class Walk:
         limit: int,
         most: int,
     ) -> None:
-        self._engine = catalogue.engine
-        self._candidates = catalogue.candidates(kind, request)
+        self._engine = engine
+        self._candidates = candidates(kind, request, engine, catalogue)
         self._kind = kind
-        self._request = request
+        self._said: list[Any] = [getattr(request, each) for each in _MEMBERS]
+        self._searched = _MEMBERS.index(_SEARCHED[kind])
         self._now = now
         self._capabilities = capabilities
         self._limit = limit
@@ -157,23 +158,8 @@ class Walk:
 
     def _about(self, name: str) -> Request:
         """The question about one candidate: what `replace` gives, at a seventh of its cost."""
-        asked, kind = self._request, self._kind
-        return Request(
-            asked.subject_type,
-            name if kind is Kind.SUBJECT else asked.subject_id,
-            name if kind is Kind.ACTION else asked.action,
-            asked.resource_type,
-            name if kind is Kind.RESOURCE else asked.resource_id,
-            asked.subject_properties,
-            asked.action_properties,
-            asked.resource_properties,
-            asked.context,
-            asked.token,
-            asked.certificate,
-            asked.route,
-            asked.searched_fields,
-            asked.refused,
-        )
+        self._said[self._searched] = name
+        return Request(*self._said)
 
 
 def undecided(decision: Decision) -> bool:

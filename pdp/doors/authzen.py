@@ -240,11 +240,7 @@ def problem(status: int, message: str, decision_id: str, field: str = "") -> byt
     return orjson.dumps({"error": detail, "decision_id": decision_id})
 
 
-def metadata(public_url: str) -> bytes:
-    return orjson.dumps(metadata_members(public_url, {}, ()))
-
-
-def metadata_members(public_url: str, search_paths: Mapping[str, str], obligations: Sequence[str]) -> dict[str, Any]:
+def metadata(public_url: str, search_paths: Mapping[Any, str], obligations: Sequence[str]) -> dict[str, Any]:
     """The discovery document. Every URL starts with the configured base, never with what a request says.
 
     What has no value is left out: there is no `capabilities`, since the registry of capabilities holds none yet.

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from time import time_ns
 from typing import Any
 
 from pdp.audit.log import Record
 from pdp.config import Profile
-from pdp.doors import authzen
+from pdp.decide.search import Kind
+from pdp.doors import authzen, duties, search
 from pdp.model.decision import Reason
 from pdp.model.request import Request, RequestError
 from pdp.serve import http
 from pdp.serve.desk import AUTHZEN, UNKNOWN_PEP, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Headers, Receive, Scope
 from pdp.serve.pep import Peps, api_secret
+from pdp.serve.search import Searches
+
+Ask = Callable[[bytes | None, bytes, Profile, Exchange], Answer | Awaitable[Answer]]
+"""One endpoint: content type and body, of whom, to an answer. Raises RequestError for what cannot be read."""
 
 
 class Api:
-    def __init__(self, desk: Desk) -> None:
+    """One worker's. `key`: of the page tokens (`pdp.serve.search`)."""
+
+    def __init__(self, desk: Desk, key: bytes) -> None:
         self._desk = desk
         self._settings = desk.settings
         self._peps = Peps(desk.settings.profiles, AUTHZEN)
+        self._searches = Searches(desk, key)
 
-    async def evaluation(self, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
-        return await self._asked(scope, receive, exchange, batch=False)
+    def endpoints(self) -> Iterator[tuple[str, Callable[[Scope, Receive, Exchange], Awaitable[Answer]]]]:
+        """Every endpoint by its path."""
+        asks: dict[str, Ask] = {
+            authzen.EVALUATION_PATH: self._evaluation,
+            authzen.EVALUATIONS_PATH: self._evaluations,
+            **{path: partial(self._search, kind) for kind, path in search.PATHS.items()},
+        }
+        for path, ask in asks.items():
+            yield path, partial(self._asked, ask)
 
-    async def evaluations(self, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
-        return await self._asked(scope, receive, exchange, batch=True)
-
-    async def _asked(self, scope: Scope, receive: Receive, exchange: Exchange, batch: bool) -> Answer:
-        desk, settings = self._desk, self._settings
+    async def _asked(self, ask: Ask, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
+        desk = self._desk
         headers: Headers = scope["headers"]
         profile = self._peps.of(api_secret(headers), http.certificate(scope), exchange.now)
         if profile is None:
@@ -39,27 +54,38 @@ class Api:
             return 405, [TEXT, NO_STORE, (b"allow", b"POST")], b"POST only\n"
         given = dict(headers)
         try:
-            body = await http.body(given, receive, settings.max_body_bytes)
+            body = await http.body(given, receive, self._settings.max_body_bytes)
             exchange.now = time_ns() // 1000  # Not before all of it is there: a slow body buys no older time.
-            kind = given.get(b"content-type")
-            if not batch:
-                return self._one(authzen.read_evaluation(kind, body, settings.max_depth), profile, exchange)
-            asked = authzen.read_evaluations(kind, body, settings.max_evaluations, settings.max_depth)
+            answer = ask(given.get(b"content-type"), body, profile, exchange)
+            return answer if isinstance(answer, tuple) else await answer
         except RequestError as error:
             return self._unreadable(error, exchange)
         except http.BadBody as error:
             return desk.refuse(exchange, Reason.BAD_REQUEST, error.kind, error.status)
+
+    def _evaluation(self, kind: bytes | None, body: bytes, profile: Profile, exchange: Exchange) -> Answer:
+        return self._one(authzen.read_evaluation(kind, body, self._settings.max_depth), profile, exchange)
+
+    def _evaluations(self, kind: bytes | None, body: bytes, profile: Profile, exchange: Exchange) -> Answer:
+        settings = self._settings
+        asked = authzen.read_evaluations(kind, body, settings.max_evaluations, settings.max_depth)
         first = asked.items[0]
         if asked.single and isinstance(first, Request):
             return self._one(first, profile, exchange)
         return self._batch(asked, profile, exchange)
+
+    def _search(
+        self, what: Kind, kind: bytes | None, body: bytes, profile: Profile, exchange: Exchange
+    ) -> Awaitable[Answer]:
+        asked = search.read(what, kind, body, self._settings.max_depth)
+        return self._searches.answer(asked, _narrowed(profile, asked.request), exchange)
 
     def _one(self, request: Request, profile: Profile, exchange: Exchange) -> Answer:
         desk, decision_id = self._desk, exchange.decision_id
         snapshot = desk.worker.snapshot
         if snapshot is None:
             return desk.refuse(exchange, Reason.FAULT, "no-program")
-        record = desk.decided(snapshot, request, profile, exchange, decision_id)
+        record = desk.decided(snapshot, request, _narrowed(profile, request), exchange, decision_id)
         if not desk.recorded([record]):
             return desk.unrecorded(exchange)
         decision = record.decision
@@ -81,7 +107,7 @@ class Api:
                 record = desk.refusal(exchange, identifier, Reason.BAD_REQUEST, item.field)
                 answers.append(authzen.refused_item(item, identifier))
             else:
-                record = desk.decided(snapshot, item, profile, exchange, identifier)
+                record = desk.decided(snapshot, item, _narrowed(profile, item), exchange, identifier)
                 answers.append(authzen.answered(record.decision, identifier))
             records.append(record)
             if batch.semantic.settled_by(record.decision.effect):
@@ -97,3 +123,10 @@ class Api:
             return desk.unrecorded(exchange)
         headers = [JSON, NO_STORE, (b"x-pdp-decision", decision_id.encode())]
         return 400, headers, authzen.problem(400, error.message, decision_id, error.field)
+
+
+def _narrowed(profile: Profile, request: Request) -> Profile:
+    """The profile for this one request, which may say that the enforcement point can do less (SEMANTICS 19)."""
+    if duties.SUPPORTED not in request.context:
+        return profile
+    return replace(profile, capabilities=duties.narrowed(profile.capabilities, request.context))

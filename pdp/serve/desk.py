@@ -83,13 +83,13 @@ class Desk:
             discarded,
             program_digest=snapshot.digest,
             data_revision=snapshot.revision,
-            who=_who(exchange.caller),
+            who=who_of(exchange.caller),
         )
 
     def refusal(self, exchange: Exchange, decision_id: str, reason: Reason, detail: str) -> Record:
         """The record of what was refused before any rule."""
         decision = Decision(Effect.DENY, reason)
-        who = _who(exchange.caller)
+        who = who_of(exchange.caller)
         return Record(exchange.now, decision_id, exchange.door, exchange.pep, decision, detail=detail, who=who)
 
     def recorded(self, records: list[Record]) -> bool:
@@ -130,7 +130,8 @@ class Desk:
         return self.refuse(exchange, Reason.AUDIT_UNAVAILABLE, "")
 
 
-def _who(caller: Caller | None) -> Who | None:
+def who_of(caller: Caller | None) -> Who | None:
+    """Who was established, for the record."""
     if caller is None:
         return None
     return Who(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import orjson
 
 PREFIX: Final = "chaperone-"
 POINTER: Final = "current"
+KEY: Final = "key"
+KEY_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,22 @@ def open_directory() -> tuple[Runtime, int]:
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return Runtime(directory), lock
+
+
+def make_key(runtime: Runtime) -> None:
+    """A new secret for as long as this start lives, for all of our workers and for nobody else."""
+    descriptor = os.open(runtime.directory / KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(KEY_BYTES))
+
+
+def key(runtime: Runtime) -> bytes:
+    """The secret of this start; one of our own where there is none, or no whole one: then nobody else's fits ours."""
+    try:
+        found = (runtime.directory / KEY).read_bytes()
+    except FileNotFoundError:
+        found = b""
+    return found if len(found) == KEY_BYTES else secrets.token_bytes(KEY_BYTES)
 
 
 def _remove_if_dead(directory: Path) -> None:

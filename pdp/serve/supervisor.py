@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from pdp.config import Address, ConfigError, Settings
 from pdp.serve import tls
 from pdp.serve.process import die_with, forget_signals, say
-from pdp.serve.runtime import Runtime, open_directory
+from pdp.serve.runtime import Runtime, make_key, open_directory
 
 if TYPE_CHECKING:
     from pdp.serve.management import MakeApplication
@@ -225,6 +225,10 @@ def serve(settings: Settings, make: MakeApplication) -> int:
             problems += error.problems
     problems += _audit_problems(settings)
     problems += tls.problems(settings)
+    if settings.metadata_key_file is not None:
+        from pdp.serve import metadata
+
+        problems += metadata.problems(settings)
     if not settings.policies.is_dir():
         problems.append(f"policies: {settings.policies} is not a directory")
     if problems:
@@ -232,6 +236,7 @@ def serve(settings: Settings, make: MakeApplication) -> int:
             listener.close()
         raise ConfigError(problems)
     runtime, _lock = open_directory()
+    make_key(runtime)
     announce(settings)
     try:
         return Supervisor(settings, runtime, listeners[0].fileno(), listeners[1].fileno(), make).run()

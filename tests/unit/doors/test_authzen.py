@@ -305,7 +305,10 @@ def test_a_request_id_is_echoed_only_when_it_is_clean(value: bytes | None, echoe
 
 
 def test_the_metadata_starts_with_the_configured_url() -> None:
-    found = json.loads(authzen.metadata("https://pdp.example"))
+    found = authzen.metadata("https://pdp.example", {"subject": "/search"}, ["notification"])
+    assert found["search_subject_endpoint"] == "https://pdp.example/search"
+    assert found["supported_obligations"] == ["notification"]
+    assert authzen.metadata("https://pdp.example", {}, ()).keys() <= found.keys() - {"supported_obligations"}
     assert found["policy_decision_point"] == "https://pdp.example"
     assert found["access_evaluation_endpoint"] == "https://pdp.example/access/v1/evaluation"
     assert found["access_evaluations_endpoint"] == "https://pdp.example/access/v1/evaluations"
