@@ -255,8 +255,8 @@ ENTRIES: Final[dict[str, Entry]] = {
         "an attribute, or fields, that cannot come from where they are said to come from",
         "Every attribute has one place. The context comes from the caller, a token, a certificate, or what `source "
         "limits` says of a request, never from data; the attributes of an action come from the caller; a route gives "
-        "Text and entities. `provisioned by` stands on a code of the context. Computed fields stand after `release only` "
-        "and `mask` alone.",
+        "Text and entities. `provisioned by` stands on a code of the context. Computed fields stand after `release "
+        "only` and `mask` alone.",
         bad="context { device: Text }\n",
         good="context { device: Text from caller }\n",
     ),
