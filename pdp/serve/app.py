@@ -15,6 +15,7 @@ from pdp.doors import authzen, envoy, forward_auth
 from pdp.model.decision import Reason
 from pdp.serve import metadata
 from pdp.serve.api import Api
+from pdp.serve.callers import Callers
 from pdp.serve.check import Check
 from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, NOBODY, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Disconnected, Headers, Receive, Scope, Send
@@ -33,7 +34,8 @@ class Application:
         self._in_flight = 0
         self.worker = Worker(settings, runtime, log)
         self._desk = Desk(settings, log, self.worker)
-        self._proxy = Proxy(self._desk, Check(self._desk))
+        callers = Callers(settings, runtime.directory, lambda _caller, _now: "")
+        self._proxy = Proxy(self._desk, Check(self._desk, callers))
         api = Api(self._desk, key(runtime))
         self._doors: dict[bytes, tuple[str, Handler]] = {
             **{path.encode(): (AUTHZEN, handler) for path, handler in api.endpoints()},
