@@ -34,6 +34,21 @@ def issuers(given: Any, file: Path, problems: list[str]) -> tuple[Issuer, ...]:
     return tuple(found)
 
 
+def signer(name: str, table: Table) -> Issuer:
+    """Whoever signs something else than access tokens: its name, whom that is for, its keys. Leaves the table open."""
+    reader = _Reader(name, table)
+    return Issuer(
+        name,
+        reader._issuer("jwt"),
+        reader._audiences(),
+        "jwt",
+        reader._algorithms(),
+        reader._keys("jwt"),
+        reader._access(),
+        leeway_seconds=table.number("leeway_seconds", 30, 0, 120),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     name: str

@@ -19,11 +19,14 @@ from pdp.config.issuers import contradictions, issuers
 from pdp.config.limits import Limiting, limiting
 from pdp.config.peps import DOORS, Profile, profiles
 from pdp.config.reading import Address, ConfigError, hint
+from pdp.config.sessions import SessionSettings, sessions, transmitters
+from pdp.config.sessions import contradictions as of_sessions
 from pdp.config.smart import smart
 from pdp.config.trust import trust_domains
 from pdp.identity.issuer import Issuer
 from pdp.identity.scopes import Smart
 from pdp.identity.spiffe import TrustDomains
+from pdp.identity.transmitter import Transmitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class Settings:
     issuers: tuple[Issuer, ...] = ()
     trust_domains: TrustDomains = field(default_factory=dict)
     smart: Smart = field(default_factory=Smart)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
+    transmitters: tuple[Transmitter, ...] = ()
     management_secret: bytes | None = field(default=None, repr=False)
     source: str = "defaults"  # which file was read
 
@@ -117,6 +122,8 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Any, Path, list[str]], Any]]]] = 
     "limits": ("limits", limiting),
     "trust_domains": ("trust_domain", trust_domains),
     "smart": ("smart", smart),
+    "sessions": ("sessions", sessions),
+    "transmitters": ("transmitter", transmitters),
 }
 """Which field of the settings each section of the file fills, and what reads it, given the file and the problems."""
 
@@ -224,6 +231,7 @@ def _contradictions(settings: Settings) -> list[str]:
                 " set pep_secret_file (PDP_PEP_SECRET_FILE), or listen on 127.0.0.1"
             )
     found += contradictions(settings.issuers, settings.profiles, settings.trust_domains)
+    found += of_sessions(settings.sessions, settings.transmitters, settings.issuers)
     if (settings.tls_certificate_file is None) != (settings.tls_key_file is None):
         found.append("tls_certificate_file and tls_key_file need each other")
     if settings.tls_client_ca_file is not None and settings.tls_certificate_file is None:
