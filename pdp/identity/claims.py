@@ -182,9 +182,10 @@ def caller(issuer: Issuer, claims: Mapping[str, Any], validity: Validity, now: i
     if authenticated is not None and now < (authenticated - issuer.leeway_seconds) * SECOND:
         raise Unknown("not-yet-valid")
     acr, amr, warnings = _assurance(claims)
+    subject_id, sub = _subject(issuer, claims), identifier(claims, "sub")
     return Caller(
         subject_type=_type(issuer, claims),
-        subject_id=_subject(issuer, claims),
+        subject_id=subject_id,
         via="token",
         token=_attributes(profile, issuer, claims, actors),
         issuer=issuer.issuer,
@@ -199,7 +200,7 @@ def caller(issuer: Issuer, claims: Mapping[str, Any], validity: Validity, now: i
         issued=issued,
         authenticated=issued if authenticated is None else authenticated * SECOND,
         tells_authentication=authenticated is not None,
-        sub=identifier(claims, "sub"),
+        sub=sub if sub != subject_id else "",
         expires=validity.until,
         warnings=warnings,
     )

@@ -82,9 +82,12 @@ class Signer:
         return bytes(self.private.sign(message))
 
 
-@lru_cache(maxsize=32)
 def signer(algorithm: str = "ES256", kid: str | None = "k1") -> Signer:
-    return Signer(algorithm, kid)
+    """The same one for the same names."""
+    return _signer(algorithm, kid)
+
+
+_signer = lru_cache(maxsize=None)(Signer)
 
 
 def claims(**changed: Any) -> dict[str, Any]:
