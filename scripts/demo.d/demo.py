@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from login import Login
 from processes import Processes, port
 from questions import EVALUATIONS, QUESTIONS, Evaluation, Question
 
@@ -28,11 +29,13 @@ class Demo:
     def __init__(self, directory: Path, processes: Processes) -> None:
         self.directory = directory
         self.processes = processes
+        self.login = Login(directory)
         taken: set[int] = set()
         self.words: dict[str, Any] = {
             "policies": ROOT / "policies" / "hospital",
             "pdp_port": port(8181, taken),
             "management_port": port(8282, taken),
+            "grpc_port": port(9191, taken),
             "plain_port": port(10000, taken),
             "gateway_port": port(10001, taken),
             "upstream_port": port(10080, taken),
@@ -89,7 +92,9 @@ class Demo:
 
     def ask(self, question: Question) -> list[str]:
         """Ask through Envoy, print the row, and give back what was not as expected."""
-        headers = dict(question.headers) | ({"x-user": question.user} if question.user else {})
+        headers = dict(question.headers)
+        if question.user:
+            headers["authorization"] = f"Bearer {self.login.token(question.user, question.lasts, question.forged)}"
         at = self.words[f"{question.through}_port"]
         status, got, body = send(at, question.method, question.path, headers)
         record = self.record(got["x-pdp-decision"]) if "x-pdp-decision" in got else {}
@@ -135,7 +140,8 @@ class Demo:
         """Fail closed: when nobody answers, nobody gets in."""
         self.processes.stop("chaperone")
         question = QUESTIONS[0]
-        status, _, _ = send(self.words["plain_port"], question.method, question.path, {"x-user": question.user})
+        headers = {"authorization": f"Bearer {self.login.token(question.user)}"}
+        status, _, _ = send(self.words["plain_port"], question.method, question.path, headers)
         wrong = [] if status == 503 else [f"status {status}, not 503"]
         row("plain", question.user, f"{question.method} {question.path}", str(status), {}, "Chaperone is gone", wrong)
         return wrong
@@ -174,9 +180,11 @@ def row(through: str, who: str, what: str, got: str, record: dict[str, Any], why
 def keep(demo: Demo) -> None:
     words = demo.words
     print(f"""
-It runs until you press Ctrl-C. Try:
-  curl -i -H 'x-user: dr-osei'      http://127.0.0.1:{words["plain_port"]}/fhir/Patient/pat-100/Record/rec-1001
-  curl -i -H 'x-user: trainee-park' http://127.0.0.1:{words["gateway_port"]}/fhir/Patient/pat-100/Record/rec-1001
+It runs until you press Ctrl-C. Try, with these people's access tokens (an hour each):
+  osei={demo.login.token("dr-osei")}
+  park={demo.login.token("trainee-park")}
+  curl -i -H "authorization: Bearer $osei" http://127.0.0.1:{words["plain_port"]}/fhir/Patient/pat-100/Record/rec-1001
+  curl -i -H "authorization: Bearer $park" http://127.0.0.1:{words["gateway_port"]}/fhir/Patient/pat-100/Record/rec-1001
   open http://127.0.0.1:{words["management_port"]}/       the rules, and a form to try a request
   edit {words["policies"]}/*.ward         a change is taken when it checks
   tail -f {demo.directory}/audit/*.jsonl""")

@@ -20,6 +20,8 @@ class Question:
     why: str = ""
     without: tuple[str, ...] = ()  # members that the body must not hold
     headers: dict[str, str] = field(default_factory=dict)
+    lasts: int = 3_600  # seconds until the access token ends
+    forged: bool = False  # signed by somebody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ QUESTIONS = (
     Question("plain", "dr-osei", "GET", RECORD, 200, "permitted", ("clinical-view",), "treats the patient"),
     Question("plain", "dr-lindqvist", "GET", RECORD, 403, "no_rule", (), "treats other patients"),
     Question("plain", "", "GET", RECORD, 401, "unauthenticated", (), "says nobody"),
+    Question("plain", "dr-osei", "GET", RECORD, 401, "unauthenticated", (), "a token that has ended", lasts=-60),
+    Question("plain", "dr-osei", "GET", RECORD, 401, "unauthenticated", (), "a forged token", forged=True),
     Question("plain", "mallory", "GET", RECORD, 403, "forbidden", why="nobody knows this person"),
     Question("plain", "dr-miller", "GET", RECORD, 403, "forbidden", ("left-the-workforce",), "has left the hospital"),
     Question("plain", "dr-moreau", "GET", RECORD, 200, "permitted", ("physician-on-call",), "is on call"),
@@ -193,7 +197,7 @@ QUESTIONS = (
         "no_rule",
         (),
         "headers of Chaperone's, sent by the client, change nothing",
-        headers={"x-pdp-subject": "dr-osei", "x-pdp-fields": "{}", "x-pdp-secret": "guess"},
+        headers={"x-user": "dr-osei", "x-pdp-subject": "dr-osei", "x-pdp-fields": "{}", "x-pdp-secret": "guess"},
     ),
 )
 
