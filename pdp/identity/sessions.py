@@ -73,7 +73,7 @@ class Sessions:
         """Empty, and the use is noted; or the stable word that says why the caller may not go on."""
         if now < self._clock:
             now = self._clock
-        if now - self._read_at > self._unread:
+        if not self.known(now):
             return UNAVAILABLE
         if self.revoked.covers(caller):
             return REVOKED
@@ -92,6 +92,10 @@ class Sessions:
         with self._lock:
             self._dirty[key] = session
             return self._used(session, caller, now)
+
+    def known(self, now: int) -> bool:
+        """Was the store read lately?"""
+        return now - self._read_at <= self._unread
 
     def _found(self, key: bytes, caller: Caller, limits: Limits, now: int) -> Session:
         """A session that was not used for long, or is seen for the first time. Raises StoreError."""

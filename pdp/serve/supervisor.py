@@ -223,7 +223,7 @@ def serve(settings: Settings, make: MakeApplication) -> int:
             listeners.append(bind(address, name))
         except ConfigError as error:
             problems += error.problems
-    problems += _audit_problems(settings)
+    problems += _audit_problems(settings) + _state_problems(settings)
     problems += tls.problems(settings)
     if settings.metadata_key_file is not None:
         from pdp.serve import metadata
@@ -251,6 +251,17 @@ def _audit_problems(settings: Settings) -> list[str]:
         return [f"audit_dir: {settings.audit_dir} cannot be made: {error.strerror}"]
     if not os.access(settings.audit_dir, os.W_OK | os.X_OK):
         return [f"audit_dir: {settings.audit_dir} cannot be written"]
+    return []
+
+
+def _state_problems(settings: Settings) -> list[str]:
+    """Without what is known of revocations nobody starts: a token that was refused would be good again."""
+    from pdp.identity.store import StoreError, prepare
+
+    try:
+        prepare(settings.state_dir)
+    except StoreError as error:
+        return [f"state_dir: {error}"]
     return []
 
 

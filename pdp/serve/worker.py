@@ -20,6 +20,7 @@ from pdp.config import Settings
 from pdp.serve.metrics import Metrics
 from pdp.serve.process import say
 from pdp.serve.runtime import Runtime
+from pdp.serve.sessions import Following
 from pdp.serve.snapshot import Snapshot, load
 
 TICK_SECONDS: Final = 0.1
@@ -43,6 +44,7 @@ class Worker:
         self._runtime = runtime
         self._log = log
         self.metrics = Metrics()
+        self.following = Following(settings)
         self.snapshot: Snapshot | None = None
         self.late = False  # the event loop is behind: shed
         self._signature: tuple[int, int] | None = None
@@ -64,11 +66,13 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         self._flush()
+        self.following.stop()
         self._log.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> None:
         """Wait for the first program, so that the first question gets an answer and not a refusal."""
+        self.following.start()
         deadline = time.monotonic() + FIRST_PROGRAM_SECONDS
         while self.snapshot is None and time.monotonic() < deadline:
             self._load_if_changed()
@@ -149,7 +153,7 @@ class Worker:
         seconds = now / 1_000_000
         builder, children = self._runtime.read("builder"), self._runtime.read("children")
         problems = self._problems(now, builder, children)
-        able = self.snapshot is not None and "audit" not in problems
+        able = self.snapshot is not None and "audit" not in problems and self.following.able(now)
         state: dict[str, Any] = {
             "status": "unavailable" if not able else "degraded" if problems else "ready",
             "problems": problems,
@@ -178,7 +182,7 @@ class Worker:
             found.append("the builder is silent")
         if not self._audit_able(now):
             found.append("audit")
-        return found
+        return found + self.following.problems()
 
     def _audit_able(self, now: int) -> bool:
         """A failed write counts for some seconds only: under 503 nobody asks, so nobody would find it mended."""

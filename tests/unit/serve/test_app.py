@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from time import time_ns
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from pdp.audit.log import EvidenceError, Log
 from pdp.config import Profile, Settings
 from pdp.doors.route import Table
+from pdp.identity.store import prepare
 from pdp.model.decision import Capabilities, Decision, Effect, Reason
 from pdp.model.entities import Entities
 from pdp.model.request import Request
@@ -49,11 +51,18 @@ class World:
     """One application, its engine, and its records."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
-        chosen = {"trust_unverified_subject_header": "x-user", "public_url": "http://pdp.example"} | settings
+        state = directory / "state"
+        chosen = {
+            "trust_unverified_subject_header": "x-user",
+            "public_url": "http://pdp.example",
+            "state_dir": state,
+        } | settings
         (directory / "runtime").mkdir()
+        prepare(state)
         self.audit = directory / "audit"
         self.engine = FakeEngine()
         self.app = Application(Settings(**chosen), Runtime(directory / "runtime"), Log(self.audit, "w"))
+        self.app.worker.following.step(time_ns() // 1000, 0.0)
         self.app.worker.snapshot = Snapshot(
             self.engine,  # type: ignore[arg-type]
             schema(),
