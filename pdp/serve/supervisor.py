@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pdp.config import Address, ConfigError, Settings
-from pdp.serve import tls
+from pdp.serve import limits, tls
 from pdp.serve.process import die_with, forget_signals, say
 from pdp.serve.runtime import Runtime, make_key, open_directory
 
@@ -237,6 +237,7 @@ def serve(settings: Settings, make: MakeApplication) -> int:
         raise ConfigError(problems)
     runtime, _lock = open_directory()
     make_key(runtime)
+    limits.make(settings.limits, runtime)
     announce(settings)
     try:
         return Supervisor(settings, runtime, listeners[0].fileno(), listeners[1].fileno(), make).run()
