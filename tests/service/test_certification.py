@@ -1,4 +1,4 @@
-"""The AuthZEN certification scenario over real HTTP: Basic, Batch and Discovery levels (reference/authzen.md)."""
+"""The AuthZEN certification scenario over real HTTP, every level and case of it (reference/authzen.md)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ RULES = {
     "3": (question(BOB, READ, RECORD), True),
     "4": (question(BOB, WRITE, RECORD), False),
     "5": (question(ALICE, WRITE, has(RECORD, status="archived")), False),
+    "5 on record-2": (question(ALICE, WRITE, has({"type": "record", "id": "record-2"}, status="archived")), False),
     "6": (question(has(BOB, role="admin"), WRITE, has(RECORD, status="archived")), True),
+    "6 by alice": (question(has(ALICE, role="admin"), WRITE, has(RECORD, status="archived")), True),
     "7": (question(ALICE, has({"name": "delete"}, soft=True), RECORD), True),
     "8": (question(ALICE, has({"name": "delete"}, soft=False), RECORD), False),
 }
@@ -163,10 +165,155 @@ def test_batch_semantics(server: Server, semantic: str, expected: list[bool]) ->
     assert batch(server, payload | {"options": {"evaluations_semantic": semantic}}) == expected
 
 
+# ------------------------------------------------------------------------------------------------------------- search
+
+SUBJECTS = "/access/v1/search/subject"
+RESOURCES = "/access/v1/search/resource"
+ACTIONS = "/access/v1/search/action"
+USER, ANY_RECORD = {"type": "user"}, {"type": "record"}
+CONTEXT = {"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"}
+ARCHIVED = has({"type": "record", "id": "record-2"}, status="archived")
+ADMIN = has(BOB, role="admin")
+
+SEARCHES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "S1": (SUBJECTS, question(USER, READ, RECORD), ["alice", "bob"]),
+    "S2": (RESOURCES, question(ALICE, READ, ANY_RECORD), ["record-1", "record-2"]),
+    "S3": (ACTIONS, {"subject": ALICE, "resource": RECORD}, ["read", "write"]),
+    "S4": (SUBJECTS, question(USER, WRITE, ARCHIVED), ["bob"]),
+    "S5": (RESOURCES, question(ADMIN, WRITE, ANY_RECORD), ["record-2"]),
+    "S6": (ACTIONS, {"subject": ADMIN, "resource": ARCHIVED}, ["read", "write"]),
+}
+
+
+def found(server: Server, path: str, payload: object) -> list[str]:
+    """The names in the results of the one page there is; each result has exactly the members that it must have."""
+    answer = server.post(path, payload)
+    assert answer.status == 200, answer.body
+    assert answer.json["page"] == {
+        "next_token": "",
+        "count": len(answer.json["results"]),
+        "total": len(answer.json["results"]),
+    }
+    if path == ACTIONS:
+        assert all(each.keys() == {"name"} for each in answer.json["results"])
+        return [each["name"] for each in answer.json["results"]]
+    searched = "user" if path == SUBJECTS else "record"
+    assert all(each == {"type": searched, "id": each["id"]} for each in answer.json["results"])
+    return [each["id"] for each in answer.json["results"]]
+
+
+@pytest.mark.parametrize("search", list(SEARCHES))
+def test_search_finds_what_the_scenario_says_each_time(server: Server, search: str) -> None:
+    path, payload, expected = SEARCHES[search]
+    for _ in range(3):
+        assert found(server, path, payload) == expected
+
+
+@pytest.mark.parametrize("search", ["S1", "S2", "S3"])
+def test_search_a_context_changes_nothing(server: Server, search: str) -> None:
+    path, payload, expected = SEARCHES[search]
+    assert found(server, path, payload | {"context": CONTEXT, "unknown": [1]}) == expected
+
+
+@pytest.mark.parametrize(("search", "member"), [("S1", "subject"), ("S2", "resource")])
+@pytest.mark.parametrize("identifier", ["alice", "record-1", "nobody", "", 7])
+def test_search_the_id_of_the_searched_is_ignored(server: Server, search: str, member: str, identifier: object) -> None:
+    path, payload, expected = SEARCHES[search]
+    assert found(server, path, payload | {member: payload[member] | {"id": identifier}}) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "payload"),
+    [
+        (ACTIONS, {"subject": {"type": "user", "id": "nonexistent-user"}, "resource": RECORD}),
+        (ACTIONS, {"subject": ALICE, "resource": {"type": "record", "id": "nonexistent-record"}}),
+        (ACTIONS, {"subject": {"type": "robot", "id": "alice"}, "resource": RECORD}),
+        (ACTIONS, {"subject": ALICE, "resource": {"type": "spaceship", "id": "record-1"}}),
+        (SUBJECTS, question({"type": "robot"}, READ, RECORD)),
+        (SUBJECTS, question(USER, READ, {"type": "record", "id": "nonexistent-record"})),
+        (SUBJECTS, question(USER, READ, {"type": "spaceship", "id": "record-1"})),
+        (SUBJECTS, question(USER, {"name": "fly"}, RECORD)),
+        (RESOURCES, question({"type": "user", "id": "nonexistent-user"}, READ, ANY_RECORD)),
+        (RESOURCES, question({"type": "robot", "id": "alice"}, READ, ANY_RECORD)),
+        (RESOURCES, question(ALICE, READ, {"type": "spaceship"})),
+    ],
+)
+def test_search_what_nobody_knows_is_an_empty_list(server: Server, path: str, payload: dict[str, Any]) -> None:
+    answer = server.post(path, payload)
+    assert (answer.status, answer.json["results"]) == (200, [])
+
+
+@pytest.mark.parametrize("search", ["S1", "S2", "S3"])
+@pytest.mark.parametrize("missing", ["subject", "action", "resource", "subject.type", "resource.type"])
+def test_search_a_missing_member_is_400(server: Server, search: str, missing: str) -> None:
+    path, payload, _ = SEARCHES[search]
+    member, _, inner = missing.partition(".")
+    if member not in payload:
+        return  # An action search has no action.
+    payload = {**payload, member: {"id": "x"}} if inner else {key: payload[key] for key in payload if key != member}
+    answer = server.post(path, payload)
+    assert (answer.status, answer.json["error"]["field"]) == (400, missing)
+
+
+@pytest.mark.parametrize(
+    ("search", "member", "value"),
+    [
+        ("S1", "subject", "user"),
+        ("S1", "action", {"name": 123}),
+        ("S1", "resource", {"type": "record"}),
+        ("S2", "subject", {"type": "user"}),
+        ("S3", "resource", []),
+        ("S3", "page", "x"),
+        ("S3", "context", "x"),
+    ],
+)
+def test_search_a_mistyped_member_is_400(server: Server, search: str, member: str, value: object) -> None:
+    path, payload, _ = SEARCHES[search]
+    assert server.post(path, payload | {member: value}).status == 400
+
+
+@pytest.mark.parametrize("path", [SUBJECTS, RESOURCES, ACTIONS])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]"])
+def test_search_a_body_that_is_no_json_object_is_400(server: Server, path: str, body: bytes) -> None:
+    assert server.ask("POST", path, body, {"Content-Type": "application/json"}).status == 400
+    assert server.ask("POST", path, b"{}", {"Content-Type": "text/plain"}).status == 400
+
+
+def test_search_a_request_id_is_echoed(server: Server) -> None:
+    path, payload, _ = SEARCHES["S1"]
+    assert server.post(path, payload, X_Request_ID="abc-1").headers["X-Request-ID"] == "abc-1"
+
+
+def test_search_pages_go_on_until_the_token_is_empty(server: Server) -> None:
+    """As the scenario sends them: the limit only with the first page."""
+    path, payload, _ = SEARCHES["S1"]
+    first = server.post(path, payload | {"page": {"limit": 1}})
+    assert (first.json["results"], first.json["page"]["count"]) == ([{"type": "user", "id": "alice"}], 1)
+    token = first.json["page"]["next_token"]
+    assert isinstance(token, str)
+    assert token
+    second = server.post(path, payload | {"page": {"token": token}})
+    assert (second.status, second.json["results"]) == (200, [{"type": "user", "id": "bob"}])
+    assert second.json["page"]["next_token"] == ""
+
+
+# ---------------------------------------------------------------------------------------------------------- discovery
+
+
 def test_discovery(server: Server) -> None:
     answer = server.ask("GET", "/.well-known/authzen-configuration", headers={"Host": "evil.example"})
     assert answer.status == 200
-    assert answer.json["policy_decision_point"] == "https://pdp.example"
-    assert answer.json["access_evaluation_endpoint"] == "https://pdp.example/access/v1/evaluation"
-    assert answer.json["access_evaluations_endpoint"] == "https://pdp.example/access/v1/evaluations"
-    assert all(url.startswith("https://") for url in answer.json.values())
+    assert answer.headers["Content-Type"] == "application/json"
+    base = "https://pdp.example"
+    assert answer.json == {
+        "policy_decision_point": base,
+        "access_evaluation_endpoint": f"{base}/access/v1/evaluation",
+        "access_evaluations_endpoint": f"{base}/access/v1/evaluations",
+        "search_subject_endpoint": f"{base}/access/v1/search/subject",
+        "search_resource_endpoint": f"{base}/access/v1/search/resource",
+        "search_action_endpoint": f"{base}/access/v1/search/action",
+    }
+
+
+def test_discovery_of_a_tenant_that_is_not_configured_is_404(server: Server) -> None:
+    assert server.ask("GET", "/.well-known/authzen-configuration/tenant1").status == 404
