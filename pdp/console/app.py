@@ -1,7 +1,7 @@
 """The console: pages rendered here, escaped, without scripts and without anything from elsewhere.
 
-It reads; nothing here changes a decision. Off loopback it asks for a secret; on loopback it answers only to its own
-host names, so that a web page elsewhere cannot read it by pointing a name of its own at 127.0.0.1.
+It reads, and it revokes; nothing here opens anything. Off loopback it asks for a secret; on loopback it answers only to
+its own host names, so that a web page elsewhere cannot read it by pointing a name of its own at 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import orjson
 from flask import Flask, Response, render_template, request
 
 from pdp.config import Profile, Settings
+from pdp.console import revoke
 from pdp.console.exposition import exposition
 from pdp.console.source import Active, Source
 from pdp.console.trial import Trial, example, trial
@@ -39,6 +40,7 @@ def application(settings: Settings, source: Source) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_FORM_BYTES
     app.jinja_env.autoescape = True
     _guard(app, settings)
+    revoke.register(app, settings, _now)
 
     @app.get("/")
     def rules() -> str:
@@ -85,7 +87,7 @@ def _guard(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def known() -> Response | None:
-        if request.path == "/live":
+        if request.path == "/live" or request.endpoint == revoke.EVENT:
             return None
         if settings.management_secret is not None:
             if not _authorised(request.headers.get("Authorization", ""), settings.management_secret):

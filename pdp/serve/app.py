@@ -34,7 +34,7 @@ class Application:
         self._in_flight = 0
         self.worker = Worker(settings, runtime, log)
         self._desk = Desk(settings, log, self.worker)
-        callers = Callers(settings, runtime.directory, lambda _caller, _now: "")
+        callers = Callers(settings, runtime.directory, self.worker.following.sessions.judge)
         self._proxy = Proxy(self._desk, Check(self._desk, callers))
         api = Api(self._desk, key(runtime))
         self._doors: dict[bytes, tuple[str, Handler]] = {
