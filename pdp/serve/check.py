@@ -4,13 +4,14 @@ within the token's scopes and the limits, and then the rules. Whatever is not de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from pdp.config import Profile
 from pdp.doors.original import Original
 from pdp.doors.route import Match, NoRoute
+from pdp.doors.stepup import step_up
 from pdp.doors.verdict import Verdict, denial, together
 from pdp.identity import scopes
 from pdp.identity.caller import Caller, Unknown, Waiting
@@ -32,6 +33,8 @@ class Check:
         self._desk = desk
         self._callers = callers
         self._smart = desk.settings.smart
+        self._step_up = desk.settings.sessions.step_up
+        self._limits = desk.limits
         self._header = desk.settings.trust_unverified_subject_header.encode("ascii")
 
     async def asked(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
@@ -74,37 +77,66 @@ class Check:
             match = snapshot.table.match(original.method, original.path, original.query)
         except NoRoute as refused:
             return self.refused(exchange, Reason.NO_ROUTE, refused.kind)
-        patient = patient_of(
-            self._smart, match.resource_type, match.resource_id, snapshot.engine.entities, snapshot.schema
-        )
-        missing = scopes.refused(self._smart, caller, match.actions, match.resource_type, patient, original.query)
-        if missing:
-            return self.refused(exchange, Reason.INSUFFICIENT_SCOPE, missing, SCOPE)
-        return self._decided(caller, match, profile, exchange, snapshot)
+        return self._decided(caller, match, original.query, profile, exchange, snapshot)
 
     def _decided(
-        self, caller: Caller, match: Match, profile: Profile, exchange: Exchange, snapshot: Snapshot
+        self, caller: Caller, match: Match, query: bytes, profile: Profile, exchange: Exchange, snapshot: Snapshot
     ) -> Verdict:
+        smart, resource = self._smart, (match.resource_type, match.resource_id)
+        patient = patient_of(smart, *resource, snapshot.engine.entities, snapshot.schema)
+        missing = scopes.refused(smart, caller, match.actions, match.resource_type, patient, query)
+        if missing:
+            exchange.request = _requests(caller, match, None)[0]
+            return self.refused(exchange, Reason.INSUFFICIENT_SCOPE, missing, SCOPE)
+        subject = f"{caller.subject_type}::{caller.subject_id}"
+        taken = self._limits.take(subject, caller.client, patient or None, exchange.now)
+        asked = _requests(caller, match, taken.sourced)
+        if taken.refused:
+            exchange.request = asked[0]
+            return self.refused(exchange, Reason.RATE_LIMITED, taken.refused, retry_after=taken.retry_after)
+        return self._judged(caller, match, asked, profile, exchange, snapshot)
+
+    def _judged(
+        self,
+        caller: Caller,
+        match: Match,
+        asked: Sequence[Request],
+        profile: Profile,
+        exchange: Exchange,
+        snapshot: Snapshot,
+    ) -> Verdict:
+        """What the rules say."""
         desk = self._desk
-        asked = _requests(caller, match)
         records = [desk.decided(snapshot, each, profile, exchange, exchange.decision_id) for each in asked]
         record = records[0]
         if len(records) > 1:
             record.request = replace(asked[0], action="+".join(match.actions))
             record.discarded = sorted({name for each in records for name in each.discarded})
-        record.decision = together([each.decision for each in records])
+        decision = together([each.decision for each in records])
+        challenge = step_up(decision, self._step_up)
+        if challenge is not None:
+            decision = replace(decision, reason=Reason.STEP_UP)
+        record.decision = decision
         if not desk.recorded([record]):
             return self.refused(exchange, Reason.AUDIT_UNAVAILABLE, "")
-        echo = self._header if caller.via == "header" else b""
-        return Verdict(record.decision, exchange.decision_id, caller.subject_type, caller.subject_id, echo=echo)
+        return Verdict(
+            decision,
+            exchange.decision_id,
+            caller.subject_type,
+            caller.subject_id,
+            b"Bearer" if challenge is None else challenge.header,
+            echo=self._header if caller.via == "header" else b"",
+        )
 
-    def refused(self, exchange: Exchange, reason: Reason, kind: str, challenge: bytes = b"Bearer") -> Verdict:
+    def refused(
+        self, exchange: Exchange, reason: Reason, kind: str, challenge: bytes = b"Bearer", retry_after: int = 0
+    ) -> Verdict:
         """Refuse before evaluation, recorded where a record can be written. Never anything but a refusal."""
         self._desk.record_refusal(exchange, reason, kind)
-        return denial(reason, exchange.decision_id, challenge)
+        return denial(reason, exchange.decision_id, challenge, retry_after)
 
 
-def _requests(caller: Caller, match: Match) -> Sequence[Request]:
+def _requests(caller: Caller, match: Match, sourced: Mapping[str, Mapping[str, Any]] | None) -> Sequence[Request]:
     """What is asked: one request for each action, all of which must be permitted."""
     return [
         Request(
@@ -117,6 +149,7 @@ def _requests(caller: Caller, match: Match) -> Sequence[Request]:
             certificate=caller.certificate,
             route=match.claims,
             searched_fields=match.searched_fields,
+            sourced=sourced,
         )
         for action in match.actions
     ]

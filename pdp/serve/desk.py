@@ -20,6 +20,7 @@ from pdp.identity.caller import Caller
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
 from pdp.serve.http import BEARER, JSON, NO_STORE, Answer
+from pdp.serve.limits import Limits
 from pdp.serve.snapshot import Snapshot
 from pdp.serve.worker import Worker
 
@@ -49,13 +50,15 @@ class Exchange:
     now: int  # microseconds since the epoch
     pep: str = NOBODY
     caller: Caller | None = None  # once established
+    request: Request | None = None  # once it is known what is asked
 
 
 class Desk:
     """One worker's. Safe for threads: the log and the numbers are written under one lock."""
 
-    def __init__(self, settings: Settings, log: Log, worker: Worker) -> None:
+    def __init__(self, settings: Settings, log: Log, worker: Worker, limits: Limits) -> None:
         self.settings = settings
+        self.limits = limits
         self.worker = worker
         self.metrics = worker.metrics
         self._log = log
@@ -90,7 +93,9 @@ class Desk:
         """The record of what was refused before any rule."""
         decision = Decision(Effect.DENY, reason)
         who = who_of(exchange.caller)
-        return Record(exchange.now, decision_id, exchange.door, exchange.pep, decision, detail=detail, who=who)
+        return Record(
+            exchange.now, decision_id, exchange.door, exchange.pep, decision, exchange.request, (), detail, who=who
+        )
 
     def recorded(self, records: list[Record]) -> bool:
         """Are they on their way to the disk? If not, nothing may be permitted."""
