@@ -97,7 +97,7 @@ def unchecked(diagnostics: tuple[Diagnostic, ...]) -> Failure:
     return Failure(f"the policy set does not check: {tally(diagnostics)}", code=UNCHECKED)
 
 
-def for_people(diagnostics: tuple[Diagnostic, ...]) -> str:
+def for_people(diagnostics: tuple[Diagnostic, ...], command: str = "check") -> str:
     """The findings with their lines, errors first where there are too many to show."""
     from pdp.diagnostics.render import text
 
@@ -105,7 +105,7 @@ def for_people(diagnostics: tuple[Diagnostic, ...]) -> str:
         return text(diagnostics)
     by_weight = sorted(diagnostics, key=lambda each: (each.severity is not Severity.ERROR, each.order))
     more = len(diagnostics) - MOST_FINDINGS
-    return f"{text(by_weight[:MOST_FINDINGS])}\nand {more:,} more (pdp check --output json has them all)\n"
+    return f"{text(by_weight[:MOST_FINDINGS])}\nand {more:,} more (pdp {command} --output json has them all)\n"
 
 
 def tally(diagnostics: tuple[Diagnostic, ...]) -> str:

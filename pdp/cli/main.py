@@ -24,12 +24,13 @@ COMMANDS: Final[dict[str, str]] = {
     "explain": "decide one request, say why, and what would change the answer",
     "test": "run the tests of a policy set and measure their coverage",
     "routes": "list the routes, or say what an HTTP request maps to",
+    "lint-proxy": "find what in a proxy's configuration lets a request past the check",
     "serve": "run the service",
     "version": "print the versions",
 }
 """Subcommand -> what it does. Each is a module beside this one, with `add(subparsers)` and `run(args)`."""
 
-_MODULES: Final = {"eval": "evaluate"}  # `eval` alone would hide the builtin where it is imported
+_MODULES: Final = {"eval": "evaluate", "lint-proxy": "lint_proxy"}  # `eval` would hide the builtin, `-` is no name
 _EPILOGUE: Final = "exit codes: 0 fine, 1 findings or failed tests, 2 usage, 3 the policy set does not check"
 
 

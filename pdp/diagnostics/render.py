@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from pdp import __version__
+from pdp.diagnostics.catalogue.entry import Entry
 from pdp.diagnostics.codes import CATALOGUE
 from pdp.diagnostics.diagnostic import Diagnostic
 from pdp.diagnostics.source import Span
@@ -146,19 +147,18 @@ def _object(diagnostic: Diagnostic) -> dict[str, Any]:
     }
 
 
-def as_sarif(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
-    """SARIF 2.1.0, as code scanning services read it: one run, each code a rule."""
+def as_sarif(diagnostics: Iterable[Diagnostic], catalogue: Mapping[str, Entry] = CATALOGUE) -> dict[str, Any]:
+    """SARIF 2.1.0, as code scanning services read it: one run, each code a rule that the catalogue tells about."""
     found = _ordered(diagnostics)
     codes = sorted({each.code for each in found})
-    rules = [_sarif_rule(code) for code in codes]
+    rules = [_sarif_rule(code, catalogue.get(code)) for code in codes]
     driver = {"name": "pdp", "semanticVersion": __version__, "rules": rules}
     results = [_sarif_result(each, codes.index(each.code)) for each in found]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _sarif_rule(code: str) -> dict[str, Any]:
-    entry = CATALOGUE.get(code)
+def _sarif_rule(code: str, entry: Entry | None) -> dict[str, Any]:
     if entry is None:
         return {"id": code}
     return {

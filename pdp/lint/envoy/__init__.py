@@ -1,0 +1,1 @@
+"""Envoy: bootstrap files and files of resources, from the listener to the cluster that is asked."""
