@@ -1,0 +1,140 @@
+"""`pdp revoke`: end what somebody may do, now and in every worker, by asking the management listener of the service."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
+
+if TYPE_CHECKING:
+    from pdp.cli.main import Subparsers
+
+PATH: Final = "/api/revocations"
+TIMEOUT_SECONDS: Final = 15
+MAX_SECONDS_DIGITS: Final = 12
+EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def add(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "revoke",
+        help="end the sessions of somebody, a session, a token, or the tokens of a client",
+        description=(
+            "Refuse what was issued before an instant, in every worker within a second. A subject or a client starts"
+            " anew with its next login; a session or a token never comes back."
+        ),
+        epilog="exit codes: 0 in force, 1 not stored: ask again, 2 usage, or the service cannot be asked",
+    )
+    parser.add_argument("--issuer", required=True, help="`iss` of the tokens, a trust domain, or * for any")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--subject", help="everything that this subject has authenticated before")
+    what.add_argument("--session", help="the session with this `sid`")
+    what.add_argument("--token", metavar="JTI", help="the token with this `jti` (never the token itself)")
+    what.add_argument("--client", help="every token issued to this client before")
+    parser.add_argument("--not-before", metavar="WHEN", help="seconds since the epoch, or `forever`")
+    parser.add_argument("--reason", help="for the list of revocations")
+    parser.add_argument("--url", help="of the management listener (else as the settings say)")
+    parser.add_argument("--secret-file", type=Path, help="with the secret of that listener (else as the settings say)")
+    parser.add_argument("--output", choices=("human", "json"), default="human")
+
+
+def run(args: argparse.Namespace) -> int:
+    url, secret = _where(args)
+    status, answer = _post(url + PATH, asked(args), secret)
+    if status == 201:
+        if args.output == "json":
+            from pdp.cli.terminal import emit_json
+
+            emit_json(answer)
+        else:
+            print(_sentence(answer))
+        return FINE
+    message = _message(answer)
+    if status == 503:
+        raise Failure(f"not revoked: {message}", "nothing has changed; ask again", FINDINGS)
+    if status in (401, 403):
+        raise Failure(
+            f"{url} refuses us ({status})", "--secret-file names the secret of the management listener", USAGE
+        )
+    raise Failure(f"not revoked: {message} ({status})", code=USAGE)
+
+
+def asked(args: argparse.Namespace) -> dict[str, Any]:
+    """The body of the request."""
+    body: dict[str, Any] = {"issuer": args.issuer}
+    body |= {kind: getattr(args, kind) for kind in ("subject", "session", "token", "client") if getattr(args, kind)}
+    if args.not_before is not None:
+        body["not_before"] = _instant(args.not_before)
+    if args.reason is not None:
+        body["reason"] = args.reason
+    return body
+
+
+def _instant(text: str) -> int | str:
+    if text == "forever":
+        return text
+    if text.isascii() and text.isdigit() and len(text) <= MAX_SECONDS_DIGITS:
+        return int(text)
+    raise Failure("--not-before must be whole seconds since the epoch, or `forever`")
+
+
+def _where(args: argparse.Namespace) -> tuple[str, bytes | None]:
+    """The URL of the management listener, and its secret."""
+    from pdp.config import ConfigError, load
+    from pdp.config.reading import secret, url
+
+    try:
+        if args.url and args.secret_file:
+            return url(args.url, Path()), secret(args.secret_file)
+        settings = load(dict(os.environ), Path.cwd())
+        shown = secret(args.secret_file) if args.secret_file else settings.management_secret
+        if args.url:
+            return url(args.url, Path()), shown
+    except ConfigError as error:
+        listed = "\n".join(f"  {each}" for each in error.problems)
+        raise Failure(f"the settings cannot be used:\n{listed}", "--url and --secret-file need none", USAGE) from error
+    except ValueError as error:
+        raise Failure(str(error), code=USAGE) from error
+    listen = settings.management_listen
+    host = EVERYWHERE.get(listen.host, listen.host)
+    return f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}", shown
+
+
+def _post(url: str, body: dict[str, Any], secret: bytes | None) -> tuple[int, Any]:
+    import requests
+
+    headers = {"Content-Type": "application/json"}
+    if secret is not None:
+        headers["Authorization"] = f"Bearer {secret.decode('ascii')}"
+    data = json.dumps(body).encode("utf-8")
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # No proxy, and no .netrc that would replace the secret.
+            found = session.post(url, data=data, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+    except requests.RequestException as error:
+        raise Failure(f"{url} cannot be asked: {type(error).__name__}", "is the service running?", USAGE) from error
+    try:
+        return found.status_code, found.json()
+    except ValueError:
+        return found.status_code, None
+
+
+def _sentence(answer: Any) -> str:
+    from pdp.cli.terminal import printable
+
+    until = answer["not_before"]
+    refused = "for good" if until == "forever" else f"where it is older than {until}"
+    named = printable(f"{answer['kind']} {answer['value']} of {answer['issuer']}")
+    return f"{named} is refused {refused} (revocation {answer['id']})"
+
+
+def _message(answer: Any) -> str:
+    detail = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(detail, dict):
+        return "the answer cannot be read"
+    field = f"{detail['field']} " if detail.get("field") else ""
+    return f"{field}{detail.get('message', '')}"
