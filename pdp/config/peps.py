@@ -16,6 +16,9 @@ DOORS: Final = frozenset(API_DOORS + PROXY_DOORS)
 CONVENTIONS: Final = ("nginx", "traefik", "caddy", "haproxy", "apisix")
 """Whose headers name the original request at `/forward-auth`."""
 
+OPA_INPUTS: Final = ("envoy", "kong", "apisix", "authzen")
+"""Whose input counts at the OPA data API."""
+
 EVIDENCE: Final = ("token", "certificate")
 CERTIFICATES: Final = ("none", "peer", "xfcc", "header")
 """Where a proxy says which client certificate it has verified: nowhere; the gRPC `source.certificate`; the last element
@@ -45,6 +48,7 @@ class Profile:
     issuers: frozenset[str] | None = None  # whose tokens count here; None: all that are configured
     search: bool = False  # may it ask who, what and how (AuthZEN search)?
     subject_token: str = "accepted"  # one of SUBJECT_TOKENS, at the API doors
+    opa_input: str = ""  # one of OPA_INPUTS; "": none, so the OPA data API is closed
     origin: str = ""  # "https://ehr.hospital.example", of the services behind a proxy: DPoP's `htu` starts with it
 
     @property
@@ -76,6 +80,9 @@ def _profile(name: str, table: Table, shared: bytes | None) -> Profile:
     convention = table.one_of("convention", CONVENTIONS, "") if "convention" in table else ""
     if "forward_auth" in doors and "door" in table and not convention:
         table.wrong(f"`convention` must say whose headers count: one of {', '.join(CONVENTIONS)}")
+    opa_input = table.one_of("opa_input", OPA_INPUTS, "") if "opa_input" in table else ""
+    if "opa" in doors and "door" in table and not opa_input:
+        table.wrong(f"`opa_input` must say whose input counts: one of {', '.join(OPA_INPUTS)}")
     profile = Profile(
         name,
         # A point with a certificate of its own needs no secret; one that names both must show both.
@@ -91,6 +98,7 @@ def _profile(name: str, table: Table, shared: bytes | None) -> Profile:
         frozenset(table.texts("issuers")) if "issuers" in table else None,
         table.flag("search"),
         table.one_of("subject_token", SUBJECT_TOKENS, "accepted"),
+        opa_input,
         table.url("origin"),
     )
     table.close()

@@ -49,7 +49,7 @@ class Batch:
 
 def read_evaluation(content_type: bytes | None, body: bytes, max_depth: int = MAX_DEPTH) -> Request:
     """One question. Raises RequestError."""
-    return _request(payload_of(content_type, body, max_depth))
+    return request_of(payload_of(content_type, body, max_depth))
 
 
 def read_evaluations(
@@ -60,7 +60,7 @@ def read_evaluations(
     semantic = _semantic(payload)
     items = payload.get("evaluations")
     if items is None or items == []:
-        return Batch((_request(payload),), single=True)
+        return Batch((request_of(payload),), single=True)
     if not isinstance(items, list):
         raise RequestError("must be an array", "evaluations")
     if len(items) > max_evaluations:
@@ -107,13 +107,14 @@ def _item(item: object, defaults: Mapping[str, Any], index: int) -> Request | Re
     try:
         if not isinstance(item, dict):
             raise RequestError("must be an object")
-        return _request({**defaults, **item})
+        return request_of({**defaults, **item})
     except RequestError as error:
         where = f"evaluations[{index}]"
         return RequestError(error.message, f"{where}.{error.field}" if error.field else where)
 
 
-def _request(payload: Mapping[str, Any]) -> Request:
+def request_of(payload: Mapping[str, Any]) -> Request:
+    """The question that an object is. Raises RequestError."""
     subject, action, resource = entity(payload, "subject"), entity(payload, "action"), entity(payload, "resource")
     return Request(
         name_of(subject, "subject", "type"),

@@ -35,25 +35,35 @@ def read(headers: Headers, convention: str, client_certificate: str) -> Original
     named = CONVENTIONS.get(convention)
     if named is None:
         raise Refused(Reason.BAD_REQUEST, "no-convention")
-    _no_aliases(headers)
-    _nothing_dropped(headers)
+    check_names(headers)
     method, target, host = (_once(headers, name) for name in (named.method, named.target, named.host))
     _agreeing(headers, METHODS, method)
     _agreeing(headers, TARGETS, target)
     _agreeing(headers, HOSTS, host)
-    if not _METHOD(method):
-        raise Refused(Reason.BAD_REQUEST, "malformed-method")
-    if len(target) > 2 * MAX_TARGET_BYTES or not _TARGET(target):
-        raise Refused(Reason.BAD_REQUEST, "malformed-target")
-    path, _, query = target.partition(b"?")
+    path, query = checked_target(target)
     return Original(
-        method.decode("ascii"),
+        checked_method(method),
         path,
         query,
         _clients(headers, named),
         checked_host((host,)),
         certificate_of(headers, client_certificate),
     )
+
+
+def checked_method(method: bytes) -> str:
+    """A method, its case kept. Raises Refused."""
+    if not _METHOD(method):
+        raise Refused(Reason.BAD_REQUEST, "malformed-method")
+    return method.decode("ascii")
+
+
+def checked_target(target: bytes) -> tuple[bytes, bytes]:
+    """Raw path and raw query of a target in origin form. Raises Refused."""
+    if len(target) > 2 * MAX_TARGET_BYTES or not _TARGET(target):
+        raise Refused(Reason.BAD_REQUEST, "malformed-target")
+    path, _, query = target.partition(b"?")
+    return path, query
 
 
 def _once(headers: Headers, name: bytes) -> bytes:
@@ -67,6 +77,12 @@ def _once(headers: Headers, name: bytes) -> bytes:
 def _agreeing(headers: Headers, names: Iterable[bytes], value: bytes) -> None:
     if any(line != value for name in names for line in lines(headers, name)):
         raise Refused(Reason.BAD_REQUEST, "conventions-disagree")
+
+
+def check_names(headers: Headers) -> None:
+    """Nothing that the client sent may stand in for a header of ours, or take it off again. Raises Refused."""
+    _no_aliases(headers)
+    _nothing_dropped(headers)
 
 
 def _no_aliases(headers: Headers) -> None:

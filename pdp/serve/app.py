@@ -11,14 +11,16 @@ from time import perf_counter_ns, time_ns
 from pdp.audit.log import Log
 from pdp.config import Settings
 from pdp.config.peps import API_DOORS
-from pdp.doors import authzen, envoy, forward_auth
+from pdp.doors import authzen, envoy, forward_auth, opa
 from pdp.model.decision import Reason
 from pdp.serve import metadata
 from pdp.serve.api import Api
 from pdp.serve.callers import Callers
 from pdp.serve.check import Check
-from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, NOBODY, Desk, Exchange
+from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, NOBODY, OPA, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Disconnected, Headers, Receive, Scope, Send
+from pdp.serve.limits import Limits
+from pdp.serve.opa import Opa
 from pdp.serve.proxy import Proxy
 from pdp.serve.runtime import Runtime, key
 from pdp.serve.worker import Worker
@@ -33,9 +35,11 @@ class Application:
         self._settings = settings
         self._in_flight = 0
         self.worker = Worker(settings, runtime, log)
-        self._desk = Desk(settings, log, self.worker)
+        self._desk = Desk(settings, log, self.worker, Limits(settings.limits, runtime, self.worker.metrics.limited))
         callers = Callers(settings, runtime.directory, self.worker.following.sessions.judge)
-        self._proxy = Proxy(self._desk, Check(self._desk, callers))
+        check = Check(self._desk, callers)
+        self._proxy = Proxy(self._desk, check)
+        self._opa = Opa(self._desk, check)
         api = Api(self._desk, key(runtime))
         self._doors: dict[bytes, tuple[str, Handler]] = {
             **{path.encode(): (AUTHZEN, handler) for path, handler in api.endpoints()},
@@ -105,6 +109,8 @@ class Application:
     def _door(self, path: bytes) -> tuple[str, Handler] | None:
         if envoy.covers(path):
             return EXT_AUTHZ, self._proxy.ext_authz
+        if opa.covers(path):
+            return OPA, self._opa.data
         return self._doors.get(path)
 
     def _refuse(self, exchange: Exchange, reason: Reason, kind: str) -> Answer:

@@ -56,7 +56,7 @@ class Decisions(BaseApplication):  # type: ignore[misc]
             "limit_request_line": min(settings.max_header_bytes, 65_535),
             "limit_request_field_size": settings.max_header_bytes,
             "limit_request_fields": 100,
-            # `X_Pdp_Subject` is for the doors to judge. Nothing here folds `_` into `-`, which the name is a warning of.
+            # `X_Pdp_Subject` is for the doors to judge. Nothing here folds `_` into `-`, of which that name warns.
             "header_map": "dangerous",
             "asgi_lifespan": "on",
             "post_fork": self._forked,
