@@ -19,11 +19,10 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pdp.identity import spiffe, xfcc
 from pdp.identity.caller import FOREVER, Caller, Unknown
-from pdp.identity.chain import microseconds, valid_until
+from pdp.identity.chain import CLIENTS, microseconds, valid_until
 from pdp.identity.spiffe import NotSpiffe, SpiffeId, TrustDomains
 
 MAX_BYTES: Final = 16_384
@@ -237,8 +236,7 @@ def _for_clients(certificate: x509.Certificate) -> bool:
         return False
     if usage is not None and (usage.key_cert_sign or usage.crl_sign or not usage.digital_signature):
         return False
-    wanted = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
-    return purposes is None or any(each in wanted for each in purposes)
+    return purposes is None or any(each in CLIENTS for each in purposes)
 
 
 def _value(extensions: x509.Extensions, kind: type[Any]) -> Any:

@@ -12,12 +12,20 @@ from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 MAX_INTERMEDIATES: Final = 3
 MAX_FILE_BYTES: Final = 1_048_576
 MAX_KEPT: Final = 4_096
+CLIENTS: Final = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+UNFIT: Final = (
+    "must hold certificates of authorities alone: with the key usage `keyCertSign`, a key of RSA (2048 bits at least)"
+    " or of an elliptic curve (P-256, P-384, P-521), for clients where they state purposes, without constraints on URIs"
+)
 
 _BLOCK: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
@@ -33,12 +41,31 @@ def authorities(pem: bytes) -> tuple[bytes, ...]:
 def _authority(block: bytes) -> bytes:
     try:
         certificate = x509.load_pem_x509_certificate(block)
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.ExtensionNotFound):
-        raise ValueError("must hold certificates of authorities alone") from None
-    if not constraints.ca:
-        raise ValueError("must hold certificates of authorities alone")
+        sound = _signs_clients(certificate)
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension):
+        raise ValueError("must hold certificates that can be read") from None
+    if not sound:
+        raise ValueError(UNFIT)
     return certificate.public_bytes(Encoding.DER)
+
+
+def _signs_clients(certificate: x509.Certificate) -> bool:
+    """What the verification will ask for: said at start, rather than by refusing every client."""
+    extensions = {type(each.value): each.value for each in certificate.extensions}
+    constraints, usage = extensions.get(x509.BasicConstraints), extensions.get(x509.KeyUsage)
+    purposes, names = extensions.get(x509.ExtendedKeyUsage), extensions.get(x509.NameConstraints)
+    if not isinstance(constraints, x509.BasicConstraints) or not constraints.ca:
+        return False
+    if not isinstance(usage, x509.KeyUsage) or not usage.key_cert_sign:
+        return False
+    if isinstance(purposes, x509.ExtendedKeyUsage) and not any(each in CLIENTS for each in purposes):
+        return False
+    if isinstance(names, x509.NameConstraints):
+        limits = [*(names.permitted_subtrees or ()), *(names.excluded_subtrees or ())]
+        if any(isinstance(each, x509.UniformResourceIdentifier) for each in limits):
+            return False
+    key = certificate.public_key()
+    return isinstance(key, ec.EllipticCurvePublicKey) or (isinstance(key, rsa.RSAPublicKey) and key.key_size >= 2_048)
 
 
 def valid_until(leaf: bytes, roots: tuple[bytes, ...], intermediates: tuple[bytes, ...], now: int) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import example, given
@@ -400,13 +399,40 @@ def test_a_leaf_is_worth_no_more_than_its_chain_at_any_time() -> None:
     assert whose(long, known, now=end - SECOND) == WORKLOAD
 
 
-def test_a_file_of_authorities_holds_nothing_else(tmp_path: Path) -> None:
+def test_a_file_of_authorities_holds_nothing_else() -> None:
     root = ROOT.certificate.public_bytes(Encoding.PEM)
     assert chain.authorities(root + b"\n" + root) == (ROOT.certificate.public_bytes(Encoding.DER),) * 2
     key = b"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"
     for wrong in (b"", b"x", pem(LEAF).encode(), root + pem(LEAF).encode(), root + key, root.replace(b"M", b"N", 5)):
         with pytest.raises(ValueError, match="must hold certificates"):
             chain.authorities(wrong)
+
+
+AUTHORITY = (x509.BasicConstraints(ca=True, path_length=None), usage("key_cert_sign"))
+
+
+@pytest.mark.parametrize(
+    ("extensions", "key"),
+    [
+        (AUTHORITY[:1], KEY),
+        (AUTHORITY[1:], KEY),
+        ((AUTHORITY[0], usage("digital_signature")), KEY),
+        ((*AUTHORITY, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])), KEY),
+        ((*AUTHORITY, x509.NameConstraints([x509.UniformResourceIdentifier("hospital.example")], None)), KEY),
+        (AUTHORITY, ed25519.Ed25519PrivateKey.generate()),
+        (AUTHORITY, rsa.generate_private_key(65_537, 1_024)),
+    ],
+    ids=["no-usage", "no-constraints", "signs-nothing", "servers-alone", "uri-constraints", "ed25519", "short-key"],
+)
+def test_an_authority_whose_leaves_would_all_be_refused_is_said_at_start(
+    extensions: tuple[x509.ExtensionType, ...], key: Any
+) -> None:
+    builder = x509.CertificateBuilder(name("x"), name("x"), key.public_key(), 7, BEGIN, END)
+    for each in extensions:
+        builder = builder.add_extension(each, critical=True)
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    with pytest.raises(ValueError, match="certificates of authorities alone"):
+        chain.authorities(builder.sign(key, digest).public_bytes(Encoding.PEM))
 
 
 # -------------------------------------------------------------------------------------------------------------- fuzzing
