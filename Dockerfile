@@ -14,7 +14,7 @@ FROM python:3.12-slim-bookworm
 # A numeric user, so that `runAsNonRoot` can be checked by an orchestrator.
 RUN groupadd --system --gid 10001 pdp \
  && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin pdp \
- && install -d -o pdp -g pdp -m 0700 /var/lib/pdp/audit
+ && install -d -o pdp -g pdp -m 0700 /var/lib/pdp/audit /var/lib/pdp/state
 COPY --from=build /opt/pdp /opt/pdp
 COPY policies /etc/pdp/policies
 # Outside loopback the service starts only with a secret for its enforcement points: mount one at this path,
@@ -24,12 +24,15 @@ ENV PATH=/opt/pdp/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PDP_POLICIES=/etc/pdp/policies/hospital \
     PDP_AUDIT_DIR=/var/lib/pdp/audit \
+    PDP_STATE_DIR=/var/lib/pdp/state \
     PDP_HTTP_LISTEN=0.0.0.0:8181 \
+    PDP_GRPC_LISTEN=0.0.0.0:9191 \
     PDP_MANAGEMENT_LISTEN=127.0.0.1:8282 \
     PDP_PEP_SECRET_FILE=/run/secrets/pdp-pep
 USER 10001:10001
-VOLUME /var/lib/pdp/audit
-EXPOSE 8181
+# Both outlive the container: the record of every decision, and which sessions are over.
+VOLUME ["/var/lib/pdp/audit", "/var/lib/pdp/state"]
+EXPOSE 8181 9191
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=2s --start-period=5s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8181/ready', timeout=1).read()"]
