@@ -6,14 +6,20 @@ A refusal is no fault. Each target asserts what must hold where the parser accep
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
 from pdp.doors import path
 from pdp.doors.original import Refused, checked_host
-from pdp.identity import certificate, scopes, spiffe, xfcc
-from pdp.identity.caller import Caller, Unknown
+from pdp.identity import bearer, certificate, claims, dpop, jose, registered, scopes, spiffe, xfcc
+from pdp.identity.caller import Caller, Evidence, Unknown
+from pdp.identity.identify import Identify
+from pdp.identity.issuer import ALGORITHMS, Issuer, KeySource
+from pdp.identity.jwk import key
+from pdp.identity.keys import SourceError, key_set
+from pdp.identity.proofs import Proofs
 from pdp.model.request import RequestError, strict_json
 
 
@@ -94,6 +100,82 @@ def smart_scope(data: bytes) -> None:
     assert why or (scope is not None and scope.level != "patient" and "s" in scope.letters)
 
 
+def authorization(data: bytes) -> None:
+    """An `Authorization` line, before an issuer whose private key nobody has."""
+    with suppress(Unknown):
+        scheme, token = bearer.credentials([data])
+        assert data[len(scheme) :] == b" " + token
+        assert not set(token) & set(b", \t\r\n\0")
+    with suppress(Unknown):
+        found = IDENTIFY.caller(Evidence((data,)), ("token",), None, NOW)
+        raise AssertionError(f"let in: {found.subject_type}")
+
+
+def signed_token(data: bytes) -> None:
+    try:
+        jws = jose.parse(data)
+    except Unknown:
+        return
+    assert data == jws.signed + b"." + urlsafe_b64encode(jws.signature).rstrip(b"="), "one token, one spelling"
+    assert jose.TOKEN_MEMBERS.issuperset(jws.header)
+    with suppress(Unknown):
+        jose.verify(jws, key(KEY))
+        raise AssertionError("a signature that nobody made")
+
+
+def token_claims(data: bytes) -> None:
+    """The claims of a token whose signature is good."""
+    try:
+        said = strict_json(data, jose.MAX_DEPTH)
+    except RequestError:
+        return
+    if not isinstance(said, dict):
+        return
+    for issuer in ISSUERS:
+        with suppress(Unknown):
+            validity = registered.accepted(issuer, {"alg": "ES256", "typ": "at+jwt"}, said, NOW)
+            found = claims.caller(issuer, said, validity, NOW)
+            assert said["iss"] == issuer.issuer
+            assert "a" in said["aud"]
+            assert NOW < found.expires <= NOW + 86_400_000_000 + 30_000_000
+            assert 0 < len(found.subject_id) <= 512
+            assert issuer.profile != "smart" or found.scopes is not None
+        with suppress(Unknown):
+            assert dpop.confirmation(said) or "cnf" not in said
+
+
+def keys_document(data: bytes) -> None:
+    try:
+        found = key_set(data)
+    except SourceError:
+        return
+    for each in found.keys:
+        assert each.algorithms <= set(ALGORITHMS)
+        assert not each.native.is_private
+
+
+def dpop_proof(data: bytes) -> None:
+    bound = {"jkt": key(KEY).thumbprint}
+    evidence = Evidence((b"DPoP x",), (data,), None, "GET", "https://a/b")
+    with suppress(Unknown):
+        dpop.proven(bound, True, evidence, "dpop", b"x", Proofs(buckets=1), NOW)
+        raise AssertionError("a proof that nobody made")
+
+
+NOW: Final = 1_780_000_000_000_000
+KEY: Final = {  # RFC 7515 appendix A.3
+    "kty": "EC",
+    "crv": "P-256",
+    "kid": "k1",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+}
+ISSUERS: Final = tuple(
+    Issuer(profile, "i", frozenset({"a"}), profile=profile, keys=KeySource(inline=(KEY,)))
+    for profile in claims.PROFILES
+)
+IDENTIFY: Final = Identify(ISSUERS[:1])
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "path": raw_path,
     "query": query,
@@ -103,4 +185,9 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "xfcc": xfcc_header,
     "spiffe": spiffe_id,
     "scope": smart_scope,
+    "authorization": authorization,
+    "token": signed_token,
+    "claims": token_claims,
+    "keys": keys_document,
+    "proof": dpop_proof,
 }
