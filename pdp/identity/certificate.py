@@ -31,7 +31,7 @@ KINDS: Final = ("none", "peer", "xfcc", "header")
 
 MALFORMED: Final = "malformed-certificate"
 
-_ENCODED: Final = re.compile(rb"(?:[!-$&-~]|%[0-9A-Fa-f]{2})+").fullmatch
+_ENCODED: Final = re.compile(rb"(?:[ -$&-~]|%[0-9A-Fa-f]{2})+").fullmatch  # HAProxy leaves the blanks of the labels
 _PEM: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----\r?\n?([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----(?:\r?\n)?"
 ).fullmatch

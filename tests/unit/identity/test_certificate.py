@@ -129,6 +129,10 @@ def test_a_certificate_in_each_spelling() -> None:
     assert leaf("peer", quote(pem(LEAF), safe="").encode()) == LEAF  # As nginx escapes it.
     assert leaf("header", quote(pem(LEAF), safe="").encode()) == LEAF
     assert leaf("header", quote(pem(LEAF).replace("\n", "\r\n"), safe="").encode()) == LEAF
+    # As HAProxy puts it together.
+    base = quote(base64.b64encode(LEAF), safe="")
+    haproxy = f"-----BEGIN CERTIFICATE-----%0A{base}%0A-----END CERTIFICATE-----"
+    assert leaf("header", haproxy.encode()) == LEAF
     assert leaf("xfcc", element(LEAF)) == LEAF
     assert leaf("xfcc", element(LEAF, Hash=element(LEAF).decode().split("Hash=")[1][:64].upper())) == LEAF
 
