@@ -13,6 +13,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from time import gmtime, strftime
 from typing import Any, Final
 
@@ -74,13 +75,15 @@ class Record:
     data_revision: str = ""
     who: Who | None = None  # None: nobody was established, the enforcement point names the subject
     found: Found | None = None  # of a search; `decision` is then an allow where anything was found
+    count: int = 1  # of how many refusals alike, within one second from `time`, this is the record
 
 
 class Log:
-    """Appends records to one file. Not for several threads; several processes each have their own."""
+    """Appends records to one file. Safe for threads; several processes each have their own."""
 
     def __init__(self, directory: Path, name: str) -> None:
         """The directory (0700) and the file are made with the first record."""
+        self._lock = RLock()
         self._directory = directory
         self._path = directory / f"decisions-{name}.jsonl"
         self._file = -1
@@ -91,23 +94,26 @@ class Log:
 
     def probe(self, now: int) -> None:
         """Raise EvidenceError when no record could be written now, as far as can be told without writing one."""
-        if self._file < 0 or self._gone(now):
-            self.close()
-            self._open()
+        with self._lock:
+            if self._file < 0 or self._gone(now):
+                self.close()
+                self._open()
 
     def append(self, record: Record) -> None:
         """Write one record. Raises EvidenceError."""
-        self._write(self._line(record), record.time)
+        self.append_all((record,))
 
     def append_all(self, records: Sequence[Record]) -> None:
         """Write the records of one batch with one call: all of them, or EvidenceError."""
         if records:
-            self._write(b"".join(map(self._line, records)), records[0].time)
+            with self._lock:
+                self._write(b"".join(map(self._line, records)), records[0].time)
 
     def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        with self._lock:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
 
     def _open(self) -> None:
         try:
@@ -173,6 +179,8 @@ class Log:
             members["search"] = _found(record.found)
         if record.detail:
             members["detail"] = record.detail
+        if record.count != 1:
+            members["count"] = record.count
         if record.cached is not None:
             members["cached"] = record.cached
         if decision.errors:

@@ -13,7 +13,7 @@ from pdp.config import Settings
 from pdp.config.peps import API_DOORS
 from pdp.doors import authzen, envoy, forward_auth, opa
 from pdp.model.decision import Reason
-from pdp.serve import metadata
+from pdp.serve import metadata, port, tls
 from pdp.serve.api import Api
 from pdp.serve.callers import Callers
 from pdp.serve.check import Check
@@ -31,13 +31,17 @@ Handler = Callable[[Scope, Receive, Exchange], Awaitable[Answer]]
 class Application:
     """One worker's. Its snapshot is replaced by one assignment; each request takes it once."""
 
-    def __init__(self, settings: Settings, runtime: Runtime, log: Log) -> None:
+    def __init__(self, settings: Settings, runtime: Runtime, log: Log, serving: tls.Serving | None = None) -> None:
         self._settings = settings
         self._in_flight = 0
         self.worker = Worker(settings, runtime, log)
         self._desk = Desk(settings, log, self.worker, Limits(settings.limits, runtime, self.worker.metrics.limited))
         callers = Callers(settings, runtime.directory, self.worker.following.sessions.judge)
         check = Check(self._desk, callers)
+        if port.wanted(settings):
+            from pdp.serve.grpc_server import Server  # Only here, after the fork: grpcio does not outlive one.
+
+            self.worker.beside = Server(self._desk, check, serving)
         self._proxy = Proxy(self._desk, check)
         self._opa = Opa(self._desk, check)
         api = Api(self._desk, key(runtime))

@@ -60,6 +60,11 @@ class DecisionWorker(ASGIWorker):  # type: ignore[misc]
             self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
+    async def _shutdown(self) -> None:
+        """gunicorn first waits for the connections here; what is served beside them takes nothing new meanwhile."""
+        self.asgi.worker.ending()
+        await super()._shutdown()
+
     def look(self) -> None:
         serving, context = self._tls, self._context
         if serving is None or context is None:

@@ -67,7 +67,7 @@ class Decisions(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Application:
         log = Log(self.settings.audit_dir, secrets.token_hex(6))
-        return Application(self.settings, self._runtime, log)
+        return Application(self.settings, self._runtime, log, self.tls)
 
     def _forked(self, arbiter: Any, _worker: Any) -> None:
         die_with(arbiter.pid)

@@ -1,4 +1,6 @@
-"""Counters of one worker. Plain integers on the hot path; written to the runtime directory once a second."""
+"""Counters of one worker. Plain integers on the hot path, shared by threads; written to the runtime directory once a
+second.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ class Metrics:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "decisions": [[*key, count] for key, count in self.decisions.items()],
+            "decisions": [[*key, count] for key, count in self.decisions.copy().items()],
             "bounds_microseconds": BOUNDS_MICROSECONDS,
             "buckets": self.buckets,
             "latency_sum_microseconds": self.latency_sum_microseconds,
@@ -53,5 +55,5 @@ class Metrics:
             "connections_refused": self.connections_refused,
             "slow_heads": self.slow_heads,
             "malformed": self.malformed,
-            "limited": self.limited,
+            "limited": self.limited.copy(),
         }

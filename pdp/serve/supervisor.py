@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pdp.config import Address, ConfigError, Settings
-from pdp.serve import limits, tls
+from pdp.serve import limits, port, tls
 from pdp.serve.process import die_with, forget_signals, say
 from pdp.serve.runtime import Runtime, make_key, open_directory
 
@@ -223,6 +223,11 @@ def serve(settings: Settings, make: MakeApplication) -> int:
             listeners.append(bind(address, name))
         except ConfigError as error:
             problems += error.problems
+    if port.wanted(settings):
+        try:
+            listeners.append(port.claim(settings.grpc_listen))
+        except ConfigError as error:
+            problems += error.problems
     problems += _audit_problems(settings) + _state_problems(settings)
     problems += tls.problems(settings)
     if settings.metadata_key_file is not None:
@@ -271,6 +276,8 @@ def announce(settings: Settings) -> None:
     say(f"settings from {settings.source}; policies in {settings.policies}")
     scheme = "http" if settings.tls_certificate_file is None else "https"
     say(f"decisions on {scheme}://{settings.http_listen}, management on http://{settings.management_listen}")
+    if port.wanted(settings):
+        say(f"gRPC on {settings.grpc_listen}, {'without' if settings.tls_certificate_file is None else 'with'} TLS")
     for weakness in tls.warnings(settings, time.time_ns() // 1000):
         say(f"WARNING: {weakness}")
     bare = [each.name for each in settings.profiles if each.open]

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -36,6 +36,20 @@ def breathe() -> None:
     time.sleep(0.0005)
 
 
+class Beside(Protocol):
+    """A door with a server of its own, beside the one of this event loop."""
+
+    problem: str  # "" or what is amiss, for `/ready`
+
+    def start(self) -> None: ...
+
+    def end(self) -> None:
+        """Take nothing new. At once."""
+
+    async def stop(self) -> None:
+        """End, and wait for it; a bounded time."""
+
+
 class Worker:
     """The state of one worker outside its requests."""
 
@@ -47,11 +61,13 @@ class Worker:
         self.following = Following(settings)
         self.snapshot: Snapshot | None = None
         self.late = False  # the event loop is behind: shed
+        self.beside: Beside | None = None
         self._signature: tuple[int, int] | None = None
         self._load_problem = ""
         self._audit_problem = ""
         self._audit_failed_at = 0.0
         self._reported = 0
+        self.at_end: Callable[[], None] = lambda: None  # the last thing before the log is closed
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------------------------------------------ lifespan
@@ -61,10 +77,15 @@ class Worker:
     ) -> None:
         await receive()  # lifespan.startup
         await self._start()
+        if self.beside is not None:
+            self.beside.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown
+        if self.beside is not None:
+            await self.beside.stop()  # Before the log is closed.
         for task in self._tasks:
             task.cancel()
+        self.at_end()
         self._flush()
         self.following.stop()
         self._log.close()
@@ -81,6 +102,11 @@ class Worker:
         gc.collect()
         gc.freeze()  # What lives as long as the process is not looked at again.
         self._tasks = [asyncio.create_task(self._watch_time()), asyncio.create_task(self._follow())]
+
+    def ending(self) -> None:
+        """Told to end: what is open may finish, nothing new is taken."""
+        if self.beside is not None:
+            self.beside.end()
 
     async def _watch_time(self) -> None:
         limit = self._settings.shed_after_milliseconds / 1000
@@ -153,7 +179,7 @@ class Worker:
         seconds = now / 1_000_000
         builder, children = self._runtime.read("builder"), self._runtime.read("children")
         problems = self._problems(now, builder, children)
-        able = self.snapshot is not None and "audit" not in problems and self.following.able(now)
+        able = self.able(now)
         state: dict[str, Any] = {
             "status": "unavailable" if not able else "degraded" if problems else "ready",
             "problems": problems,
@@ -170,6 +196,10 @@ class Worker:
             state["stale_reason"] = builder.get("problem", "")
         return (200 if able else 503), orjson.dumps(state)
 
+    def able(self, now: int) -> bool:
+        """Can this worker decide?"""
+        return self.snapshot is not None and self._audit_able(now) and self.following.able(now)
+
     def _problems(self, now: int, builder: dict[str, Any], children: dict[str, Any]) -> list[str]:
         found = [f"{name} is not running" for name, each in children.items() if not each["alive"]]
         if self.snapshot is None:
@@ -182,6 +212,8 @@ class Worker:
             found.append("the builder is silent")
         if not self._audit_able(now):
             found.append("audit")
+        if self.beside is not None and self.beside.problem:
+            found.append(self.beside.problem)
         return found + self.following.problems()
 
     def _audit_able(self, now: int) -> bool:

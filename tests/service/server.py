@@ -91,7 +91,7 @@ class Server:
     """A running service. `ask` sends one HTTP request, the path exactly as written."""
 
     def __init__(self, directory: Path, policies: Path, **settings: str) -> None:
-        self.port, self.management = free_port(), free_port()
+        self.port, self.management, self.grpc = free_port(), free_port(), free_port()
         self.audit = directory / "audit"
         self.log = directory / "serve.log"
         self.environment = {
@@ -100,6 +100,7 @@ class Server:
             "PDP_POLICIES": str(policies),
             "PDP_HTTP_LISTEN": f"127.0.0.1:{self.port}",
             "PDP_MANAGEMENT_LISTEN": f"127.0.0.1:{self.management}",
+            "PDP_GRPC_LISTEN": f"127.0.0.1:{self.grpc}",
             "PDP_AUDIT_DIR": str(self.audit),
             "PDP_SCAN_MILLISECONDS": "50",
             "PDP_SETTLE_MILLISECONDS": "100",
