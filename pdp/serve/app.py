@@ -49,6 +49,7 @@ class Application:
             **{path.encode(): (AUTHZEN, handler) for path, handler in api.endpoints()},
             forward_auth.PATH: (FORWARD_AUTH, self._proxy.forward_auth),
         }
+        self.worker.at_end = self._at_end
         self._plain: dict[bytes, Callable[[], Answer]] = {
             **metadata.answers(settings, time_ns() // 1_000_000_000),
             b"/live": lambda: (200, [TEXT, NO_STORE], b"live\n"),
@@ -109,6 +110,12 @@ class Application:
             status = status if status < 500 else 400
             return self._desk.refuse(exchange, Reason.BAD_REQUEST, f"http-{status}", status)
         return self._proxy.refuse(exchange, Reason.BAD_REQUEST, f"http-{status}")
+
+    def each_second(self) -> None:
+        self._desk.tell_floods(time_ns() // 1000)
+
+    def _at_end(self) -> None:
+        self._desk.tell_floods(time_ns() // 1000, all_of_them=True)
 
     def _door(self, path: bytes) -> tuple[str, Handler] | None:
         if envoy.covers(path):

@@ -50,15 +50,19 @@ class DecisionWorker(ASGIWorker):  # type: ignore[misc]
                 "ssl_handshake_timeout": self.limiting.handshake_seconds,
                 "ssl_shutdown_timeout": SHUTDOWN_SECONDS,
             }
-            self._following = self.loop.create_task(self._follow())
+        self._following = self.loop.create_task(self._follow())
         server: asyncio.Server = await self._create_server(lambda: Connection(self), sock=sock, **secured)
         return server
 
     async def _follow(self) -> None:
-        """Take a new certificate, key or authorities within a second or two of their files."""
+        """Every second: a new certificate, key or authorities; and the records that refusals share."""
         while True:
-            self.look()
             await asyncio.sleep(LOOK_SECONDS)
+            try:
+                self.look()
+                self.asgi.each_second()
+            except Exception as error:  # What is in use stays; the next second is another one.
+                self.asgi.worker.report(error, "-")
 
     async def _shutdown(self) -> None:
         """gunicorn first waits for the connections here; what is served beside them takes nothing new meanwhile."""

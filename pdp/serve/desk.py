@@ -19,6 +19,7 @@ from pdp.doors.admission import admitted
 from pdp.identity.caller import Caller
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
+from pdp.serve.floods import Floods
 from pdp.serve.http import BEARER, JSON, NO_STORE, Answer
 from pdp.serve.limits import Limits
 from pdp.serve.snapshot import Snapshot
@@ -65,10 +66,14 @@ class Desk:
         self._lock = Lock()
         self._prefix = secrets.token_hex(6)
         self._numbers = count(1)
+        self._floods = Floods(self._identifier)
 
     def exchange(self, door: str) -> Exchange:
         """A request begins: its id, and now."""
-        return Exchange(door, f"{self._prefix}-{next(self._numbers):x}", time_ns() // 1000)
+        return Exchange(door, self._identifier(), time_ns() // 1000)
+
+    def _identifier(self) -> str:
+        return f"{self._prefix}-{next(self._numbers):x}"
 
     def decided(
         self, snapshot: Snapshot, request: Request, profile: Profile, exchange: Exchange, decision_id: str
@@ -112,11 +117,46 @@ class Desk:
             return True
 
     def record_refusal(self, exchange: Exchange, reason: Reason, detail: str) -> None:
-        """Record what is refused before evaluation, where a record can be written; count it in any case."""
+        """Record what is refused before evaluation, where a record can be written; count it in any case.
+
+        What anybody can cause in any number shares a record (`pdp.serve.floods`), whose id the exchange has afterwards.
+        """
+        if exchange.caller is None and (reason is Reason.OVERLOADED or exchange.pep == NOBODY):
+            shared = self._floods.shared(exchange.door, exchange.pep, reason, detail, exchange.now)
+            if shared:
+                exchange.decision_id = shared
+                with self._lock:
+                    self.metrics.count(exchange.door, Decision(Effect.DENY, reason))
+                return
         record = self.refusal(exchange, exchange.decision_id, reason, detail)
         if reason is Reason.AUDIT_UNAVAILABLE or not self.recorded([record]):
             with self._lock:
                 self.metrics.count(exchange.door, record.decision)
+
+    def tell_floods(self, now: int, all_of_them: bool = False) -> None:
+        """Write the records that refusals share, once their second is over. Asked every second, and at the end."""
+        floods = self._floods.over(now, all_of_them)
+        if not floods:
+            return
+        records = [
+            Record(
+                each.now,
+                each.identifier,
+                each.door,
+                each.pep,
+                Decision(Effect.DENY, each.reason),
+                detail=each.detail,
+                count=each.shared,
+            )
+            for each in floods
+        ]
+        with self._lock:
+            try:
+                self._log.append_all(records)
+            except EvidenceError as error:
+                self.metrics.audit_failures += 1
+                self.worker.audit_failed(error)
+                self._floods.back(floods)
 
     def refuse(self, exchange: Exchange, reason: Reason, detail: str, status: int = 0) -> Answer:
         """Refuse at an API door, before evaluation. Never anything but a refusal."""
