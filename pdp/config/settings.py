@@ -239,8 +239,9 @@ def _contradictions(settings: Settings) -> list[str]:
     certified = [each.name for each in settings.profiles if each.certificates]
     if certified and settings.tls_client_ca_file is None:
         found.append(f"[pep.{certified[0]}] is known by its certificate, which needs tls_client_ca_file")
-    if settings.trust_unverified_subject_header and not listen.loopback:
-        found.append(f"trust_unverified_subject_header: refused, since {listen} is not loopback")
+    for where in (listen, settings.grpc_listen):
+        if settings.trust_unverified_subject_header and not where.loopback and (where.port or where is listen):
+            found.append(f"trust_unverified_subject_header: refused, since {where} is not loopback")
     if settings.management_secret is None and not settings.management_listen.loopback:
         where = settings.management_listen
         found.append(f"management_listen: {where} is not loopback, and there is no management_secret_file")

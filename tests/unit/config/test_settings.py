@@ -87,10 +87,11 @@ def test_a_missing_secret_file_is_not_no_secret(tmp_path: Path) -> None:
     assert any("cannot be read" in each for each in problems({"PDP_PEP_SECRET_FILE": "gone"}, tmp_path))
 
 
-def test_the_unverified_subject_header_is_refused_off_loopback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("listener", ["PDP_HTTP_LISTEN", "PDP_GRPC_LISTEN"])
+def test_the_unverified_subject_header_is_refused_off_loopback(tmp_path: Path, listener: str) -> None:
     (tmp_path / "secret").write_text(SECRET)
     environment = {
-        "PDP_HTTP_LISTEN": "0.0.0.0:1",
+        listener: "0.0.0.0:1",
         "PDP_PEP_SECRET_FILE": "secret",
         "PDP_TRUST_UNVERIFIED_SUBJECT_HEADER": "x-user",
     }
