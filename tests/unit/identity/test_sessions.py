@@ -113,11 +113,7 @@ def test_a_certificate_has_no_session_but_can_be_revoked() -> None:
 
 def test_what_a_token_does_not_tell_counts_from_first_sight() -> None:
     sessions = worker()
-    silent = (
-        caller(0, issued=0, authenticated=0, tells_authentication=False)
-        if False
-        else replace(caller(0), issued=0, authenticated=0, session="", token_id="")
-    )
+    silent = replace(caller(0), issued=0, authenticated=0, session="", token_id="")
     assert sessions.judge(silent, at(50)) == ""
     assert sessions.judge(silent, at(149)) == ""
     assert sessions.judge(silent, at(250)) == IDLE
@@ -292,10 +288,9 @@ def test_what_ended_here_has_ended_there() -> None:
 def test_a_login_opens_it_in_every_worker() -> None:
     kept = Memory()
     here, there, token = worker(kept), worker(kept), caller(0, 0)
-    for each in (here, there):
-        assert each.judge(token, at(0)) == ""
-        assert each.judge(token, at(200)) == IDLE
-        kept.save(each)
+    assert [each.judge(token, at(0)) for each in (here, there)] == ["", ""]
+    assert [each.judge(token, at(200)) for each in (here, there)] == [IDLE, IDLE]
+    kept.save(here)
     again = caller(210, 205)
     assert here.judge(again, at(211)) == ""
     there.read([], here.changed(), at(211))
