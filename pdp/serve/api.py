@@ -76,7 +76,9 @@ class Api:
 
     def _search(
         self, what: Kind, kind: bytes | None, body: bytes, profile: Profile, exchange: Exchange
-    ) -> Awaitable[Answer]:
+    ) -> Answer | Awaitable[Answer]:
+        if not profile.search:
+            return self._searches.may_not(exchange)
         asked = search.read(what, kind, body, self._settings.max_depth)
         return self._searches.answer(asked, _narrowed(profile, asked.request), exchange)
 
@@ -89,6 +91,8 @@ class Api:
         if not desk.recorded([record]):
             return desk.unrecorded(exchange)
         decision = record.decision
+        if decision.reason is Reason.RATE_LIMITED:
+            return desk.too_many(exchange)
         kept = authzen.permit_cache_control(decision, exchange.now, self._settings.max_permit_age_seconds)
         headers = [JSON, (b"cache-control", kept), (b"x-pdp-decision", decision_id.encode())]
         return 200, headers, authzen.answer(decision, decision_id)

@@ -25,8 +25,9 @@ from pdp.serve.desk import Desk, Exchange, who_of
 from pdp.serve.http import JSON, NO_STORE, Answer
 from pdp.serve.snapshot import Snapshot
 
-SLICE_SECONDS: Final = 0.000_25
+SLICE_SECONDS: Final = 0.000_15
 """What a decision may have to wait for a search: between two slices the event loop does all the rest of its work."""
+TURNS: Final = 8
 PAGE_SECONDS: Final = 2.0
 WAIT_SECONDS: Final = 5.0
 MAX_WAITING: Final = 8
@@ -47,10 +48,8 @@ class Searches:
         self._catalogues: WeakKeyDictionary[Engine, Catalogue] = WeakKeyDictionary()
 
     async def answer(self, asked: Asked, profile: Profile, exchange: Exchange) -> Answer:
-        """One page. Raises RequestError for a token, or a limit, that is not the one for it."""
+        """One page, for whoever may search. Raises RequestError for a token, or a limit, that is not the one for it."""
         desk = self._desk
-        if not profile.search:
-            return self._may_not(exchange)
         snapshot = desk.worker.snapshot
         if snapshot is None:
             return desk.refuse(exchange, Reason.FAULT, "no-program")
@@ -85,7 +84,7 @@ class Searches:
         believed, discarded = admitted(asked.request, snapshot.schema, profile.may_assert, profile.context)
         catalogue = self._catalogues.setdefault(engine, Catalogue(engine.entities))
         while asked.kind is not Kind.ACTION and not catalogue.list_some(LISTED_AT_ONCE):
-            await asyncio.sleep(0)
+            await _others()
         position, most = 0 if place is None else place.position, self._desk.settings.max_search_candidates
         walk = Walk(engine, catalogue, asked.kind, believed, exchange.now, profile.capabilities, position, limit, most)
         began = end = perf_counter()
@@ -95,7 +94,7 @@ class Searches:
             walk.step(size)
             end = perf_counter()
             size = max(1, min(2 * size, int(size * SLICE_SECONDS / max(end - started, 1e-6))))
-            await asyncio.sleep(0)
+            await _others()
         return walk, discarded
 
     def _page(self, asked: Asked, walk: Walk, exchange: Exchange, bound: Bound, place: Place | None) -> Answer:
@@ -133,7 +132,7 @@ class Searches:
 
     # ------------------------------------------------------------------------------------------------------- refusing
 
-    def _may_not(self, exchange: Exchange) -> Answer:
+    def may_not(self, exchange: Exchange) -> Answer:
         """The enforcement point is known, and this is not for it: 403, not 401."""
         self._desk.record_refusal(exchange, Reason.INSUFFICIENT_SCOPE, MAY_NOT_SEARCH)
         message = "this enforcement point may not search"
@@ -142,6 +141,12 @@ class Searches:
     def _overloaded(self, exchange: Exchange) -> Answer:
         self._desk.metrics.shed += 1
         return self._desk.refuse(exchange, Reason.OVERLOADED, "searches")
+
+
+async def _others() -> None:
+    """Let others in for so many turns of the event loop that a request which has arrived is answered whole."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 def _headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
