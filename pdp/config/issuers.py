@@ -39,7 +39,7 @@ def signer(name: str, table: Table) -> Issuer:
     reader = _Reader(name, table)
     return Issuer(
         name,
-        reader._issuer("jwt"),
+        reader._issuer(),
         reader._audiences(),
         "jwt",
         reader._algorithms(),
@@ -60,7 +60,7 @@ class _Reader:
         types = self._types()
         found = Issuer(
             self.name,
-            self._issuer(kind),
+            self._issuer(),
             self._audiences(),
             kind,
             self._algorithms(),
@@ -87,12 +87,11 @@ class _Reader:
         table.close()
         return found
 
-    def _issuer(self, kind: str) -> str:
+    def _issuer(self) -> str:
         """`iss`, exactly: nothing is stripped, an issuer that ends in a slash is another one."""
-        key = "trust_domain" if kind == "svid" else "issuer"
-        found = self.table.text(key)
+        found = self.table.text("issuer")
         if not found or " " in found or not found.isascii():
-            self.table.wrong(f"`{key}` must say whose tokens these are")
+            self.table.wrong("`issuer` must say whose tokens these are: their `iss`, or a trust domain")
         return found
 
     def _audiences(self) -> frozenset[str]:

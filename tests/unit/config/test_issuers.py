@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from pdp.config import ConfigError, Settings, load
+from pdp.config import ConfigError, Settings, issuers, load
 from pdp.identity.issuer import Issuer, KeySource, Reading
 from tests.unit.identity.tokens import signer
 
@@ -182,10 +184,33 @@ def test_two_issuers_may_not_be_taken_for_one_another(tmp_path: Path) -> None:
 
 def test_sections_that_contradict_each_other_are_told(tmp_path: Path) -> None:
     assert "there is no [issuer.idq]" in problems(tmp_path, GOOD + '[pep.a]\nissuers = ["idq"]\n')
-    svid = '[issuer.mesh]\ntoken = "svid"\ntrust_domain = "hospital.example"\naudience = "a"\nkeys_url = "https://s"\n'
+    svid = '[issuer.mesh]\ntoken = "svid"\nissuer = "hospital.example"\naudience = "a"\nkeys_url = "https://s"\n'
     assert "there is no [trust_domain" in problems(tmp_path, svid)
     domain = '[trust_domain."hospital.example"]\nsubject_type = "user"\npaths = ["/*"]\n'
     assert settings(tmp_path, svid + domain).issuers[0].kind == "svid"
     assert settings(tmp_path, GOOD + domain).issuers
     short = domain + 'subject_id = "last-segment"\n'
     assert "could name the same subject as [trust_domain.hospital.example]" in problems(tmp_path, GOOD + short)
+
+
+def section() -> str:
+    page = (Path(__file__).parents[3] / "docs/settings.md").read_text()
+    return page.split("## Issuers")[1].split("\n## ")[0]
+
+
+def test_the_example_of_the_settings_page_is_good(tmp_path: Path) -> None:
+    (tmp_path / "introspection.secret").write_text("0123456789abcdef")
+    example = section().split("```toml\n")[1].split("```")[0]
+    assert [each.name for each in settings(tmp_path, example).issuers] == ["hospital", "legacy", "partner"]
+
+
+def test_the_settings_page_tells_of_every_key() -> None:
+    source = inspect.getsource(issuers)
+    keys = set(
+        re.findall(
+            r'(?:table|self)\.(?:_?\w+)\(\s*"(\w+)"|_path\("(\w+)"|"(\w+)" in table|_readable\(table, "(\w+)"', source
+        )
+    )
+    named = {name for found in keys for name in found if name}
+    assert len(named) > 25
+    assert {name for name in named if f"`{name}`" not in section()} == set()
