@@ -19,9 +19,10 @@ from pdp.doors.admission import admitted
 from pdp.identity.caller import Caller
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
+from pdp.serve.compartment import patient_of
 from pdp.serve.floods import Floods
 from pdp.serve.http import BEARER, JSON, NO_STORE, Answer
-from pdp.serve.limits import Limits
+from pdp.serve.limits import FREE, Limits, Taken
 from pdp.serve.snapshot import Snapshot
 from pdp.serve.worker import Worker
 
@@ -36,6 +37,7 @@ UNKNOWN_PEP: Final = "unknown-pep"
 PROBLEMS: Final = {
     Reason.UNAUTHENTICATED: (401, "the enforcement point is not known"),
     Reason.OVERLOADED: (429, "overloaded"),
+    Reason.RATE_LIMITED: (429, "too many requests"),
     Reason.BAD_REQUEST: (400, "the body cannot be read"),
     Reason.AUDIT_UNAVAILABLE: (500, "audit_unavailable"),
 }
@@ -52,6 +54,7 @@ class Exchange:
     pep: str = NOBODY
     caller: Caller | None = None  # once established
     request: Request | None = None  # once it is known what is asked
+    retry_after: int = 0  # seconds, where a limit refuses
 
 
 class Desk:
@@ -78,9 +81,20 @@ class Desk:
     def decided(
         self, snapshot: Snapshot, request: Request, profile: Profile, exchange: Exchange, decision_id: str
     ) -> Record:
-        """Judge what the enforcement point may assert, then ask the engine. The record still has to be written."""
+        """Judge what the enforcement point may assert, then ask the engine. The record still has to be written.
+
+        Where nobody has counted the request yet (`sourced`), it is counted here: one for its subject, one for the
+        enforcement point as its client.
+        """
+        limited = ""
+        if request.sourced is None:
+            taken = self._taken(snapshot, request, profile, exchange.now)
+            request.sourced, limited, exchange.retry_after = taken.sourced, taken.refused, taken.retry_after
         believed, discarded = admitted(request, snapshot.schema, profile.may_assert, profile.context)
-        decision = snapshot.engine.decide(believed, exchange.now, profile.capabilities)
+        if limited:
+            decision = Decision(Effect.DENY, Reason.RATE_LIMITED)
+        else:
+            decision = snapshot.engine.decide(believed, exchange.now, profile.capabilities)
         return Record(
             exchange.now,
             decision_id,
@@ -89,10 +103,19 @@ class Desk:
             decision,
             request,
             discarded,
+            limited,
             program_digest=snapshot.digest,
             data_revision=snapshot.revision,
             who=who_of(exchange.caller),
         )
+
+    def _taken(self, snapshot: Snapshot, request: Request, profile: Profile, now: int) -> Taken:
+        if self.limits.none:
+            return FREE
+        resource = (request.resource_type, request.resource_id)
+        patient = patient_of(self.settings.smart, *resource, snapshot.engine.entities, snapshot.schema)
+        subject = f"{request.subject_type}::{request.subject_id}"
+        return self.limits.take(subject, f"pep:{profile.name}", patient or None, now)
 
     def refusal(self, exchange: Exchange, decision_id: str, reason: Reason, detail: str) -> Record:
         """The record of what was refused before any rule."""
@@ -161,14 +184,21 @@ class Desk:
     def refuse(self, exchange: Exchange, reason: Reason, detail: str, status: int = 0) -> Answer:
         """Refuse at an API door, before evaluation. Never anything but a refusal."""
         self.record_refusal(exchange, reason, detail)
+        return self._problem(exchange, reason, status)
+
+    def too_many(self, exchange: Exchange) -> Answer:
+        """What an API door answers to the one question that a limit has refused; its record is written."""
+        return self._problem(exchange, Reason.RATE_LIMITED)
+
+    def _problem(self, exchange: Exchange, reason: Reason, status: int = 0) -> Answer:
         usual, message = PROBLEMS.get(reason, (500, "fault"))
         status = status or usual
         headers = [JSON, NO_STORE, (b"x-pdp-decision", exchange.decision_id.encode())]
-        return (
-            status,
-            [*headers, BEARER] if status == 401 else headers,
-            authzen.problem(status, message, exchange.decision_id),
-        )
+        if status == 401:
+            headers.append(BEARER)
+        if status == 429:
+            headers.append((b"retry-after", b"%d" % max(1, exchange.retry_after)))
+        return status, headers, authzen.problem(status, message, exchange.decision_id)
 
     def unrecorded(self, exchange: Exchange) -> Answer:
         """What is answered instead of a decision whose record could not be written."""

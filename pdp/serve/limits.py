@@ -50,7 +50,7 @@ class Limits:
     def __init__(self, limiting: Limiting, runtime: Runtime, counted: dict[str, int] | None = None) -> None:
         """`counted`: refusals by word. The table was made by `make`, before there was any worker."""
         self._limits = limiting.each()
-        self._any = any(each is not None for each in self._limits)
+        self.none = all(each is None for each in self._limits)
         self._path = path(runtime)
         self._buckets: Buckets | None = None
         self._counted = {} if counted is None else counted
@@ -58,7 +58,7 @@ class Limits:
 
     def take(self, subject: str, client: str, patient: str | None, now: int) -> Taken:
         """One request by this subject, through this client (`""`: none), about this patient (None: about none)."""
-        if not self._any:
+        if self.none:
             return FREE
         pair = None if patient is None else f"{len(subject)}:{subject}{patient}"
         wanted = [

@@ -80,6 +80,8 @@ class Opa:
         record = desk.decided(snapshot, request, profile, exchange, exchange.decision_id)
         if not desk.recorded([record]):
             return desk.unrecorded(exchange)
+        if record.decision.reason is Reason.RATE_LIMITED:
+            return desk.too_many(exchange)
         return self._told(exchange, opa.decided(record.decision, exchange.decision_id, boolean))
 
     def _told(self, exchange: Exchange, body: bytes) -> Answer:

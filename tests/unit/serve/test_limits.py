@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pdp.language.schema import REQUEST_SOURCES
 from pdp.serve import limits
 from pdp.serve.limits import FREE, LEFT, UNAVAILABLE, Limits
 from pdp.serve.runtime import Runtime
+from tests.unit.serve.test_app import BODY, World
 
 SECOND = 1_000_000
 ALL = Limiting(Limit(10, 1, 10), Limit(20, 1, 20), Limit(1, 60, 2))
@@ -131,3 +133,58 @@ def test_a_reader_of_nonsense_gives_the_defaults_and_a_problem() -> None:
     problems: list[str] = []
     assert limiting([1], Path("pdp.toml"), problems) == Limiting()
     assert len(problems) == 1
+
+
+# --------------------------------------------------------------------------------------------------------- at the doors
+
+NARROW = Limiting(Limit(1, 60, 2))
+
+
+def limited(directory: Path, limiting: Limiting) -> World:
+    world = World(directory, limits=limiting)
+    limits.make(limiting, Runtime(directory / "runtime"))
+    return world
+
+
+def test_checklist_31_a_proxy_door_refuses_with_429_and_says_for_how_long(tmp_path: Path) -> None:
+    world = limited(tmp_path, NARROW)
+    answers = [world.check() for _ in range(4)]
+    assert [each.status for each in answers] == [200, 200, 429, 429]
+    assert 1 <= int(answers[2].headers[b"retry-after"]) <= 60
+    assert world.check(user=b"bob").status == 403  # Another subject has another bucket.
+    records = world.records()
+    assert [each["reason"] for each in records] == ["permitted", "permitted", "rate_limited", "rate_limited", "no_rule"]
+    assert {each.get("detail") for each in records[2:4]} == {"subject-limit"}
+    assert records[2]["subject"]["id"] == "alice"
+    assert world.app.worker.metrics.limited == {"subject-limit": 2}
+
+
+def test_an_api_door_refuses_with_429_and_each_item_of_a_batch_for_itself(tmp_path: Path) -> None:
+    world = limited(tmp_path, NARROW)
+    assert [world.evaluate().status for _ in range(3)] == [200, 200, 429]
+    assert len(world.engine.asked) == 2
+    assert world.records()[2]["subject"]["id"] == "alice"
+    bob = {**BODY, "subject": {"type": "user", "id": "bob"}}
+    batch = {"evaluations": [bob, BODY, bob, bob]}
+    answer = world.ask(path=b"/access/v1/evaluations", body=json.dumps(batch).encode())
+    assert answer.status == 200
+    told = [each["reason"] for each in world.records()[3:]]
+    assert told == ["no_rule", "rate_limited", "no_rule", "rate_limited"]
+    assert all(not each["decision"] for each in json.loads(answer.body)["evaluations"])
+
+
+def test_the_engine_is_told_what_is_left(tmp_path: Path) -> None:
+    world = limited(tmp_path, NARROW)
+    world.check()
+    world.evaluate()
+    assert [each.sourced for each, *_ in world.engine.asked] == [
+        {"limits": {"subject_left": 1}},
+        {"limits": {"subject_left": 0}},
+    ]
+
+
+def test_where_nothing_can_be_counted_nothing_opens(tmp_path: Path) -> None:
+    world = World(tmp_path, limits=NARROW)  # There is no table.
+    assert world.check().status == 429
+    assert world.evaluate().status == 429
+    assert {each["detail"] for each in world.records()} == {UNAVAILABLE}
