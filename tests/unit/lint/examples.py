@@ -13,7 +13,8 @@ from pdp.lint.judge import judge
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
 _ENVOY = [["deploy/envoy/grpc.yaml"], ["deploy/envoy/http.yaml"]]
-BASES = {"proxy": _ENVOY, "envoy": _ENVOY}
+_ISTIO = [[f"deploy/istio/{name}.yaml" for name in ("mesh", "policy", "chaperone", "harden")]]
+BASES = {"proxy": _ENVOY, "envoy": _ENVOY, "istio": _ISTIO}
 """Of each kind the sets of files that are judged together; the example stands in one of them."""
 
 

@@ -1,0 +1,176 @@
+"""The mesh as a whole: is every request sent to Chaperone, and is every caller known?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pdp.diagnostics.source import Span
+from pdp.lint.document import Node
+from pdp.lint.findings import Findings
+from pdp.lint.istio import patches
+from pdp.lint.istio.providers import Provider
+from pdp.lint.istio.resources import Resource
+from pdp.lint.message import ANY, Message, beginning
+
+_POLICY: Final = frozenset({"selector", "target_ref", "target_refs", "rules", "action", "provider"})
+_PEER: Final = frozenset({"selector", "mtls", "port_level_mtls"})
+_NORMALIZATIONS: Final = ("DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES")
+_MTLS: Final = ("UNSET", "DISABLE", "PERMISSIVE", "STRICT")
+_EXCLUDED: Final = "traffic.sidecar.istio.io/excludeInboundPorts"
+_DRY_RUN: Final = "istio.io/dry-run"
+
+
+class Mesh:
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
+        self.configs: list[Message] = []
+        self.resources: list[Resource] = []
+
+    def settings(self, node: Node) -> None:
+        """Values of the chart, an IstioOperator, or a MeshConfig itself."""
+        top = Message(node, beginning(node), self.findings, ANY, "the mesh's settings")
+        for holder in (top, top.message("spec", ANY)):
+            if "mesh_config" in holder:
+                self.configs.append(holder.message("mesh_config", ANY))
+                return
+        self.configs.append(top)
+
+    def judge(self) -> None:
+        providers: dict[str, Provider] = {}
+        for config in self.configs:
+            self._normalised(config)
+            for each in config.messages("extension_providers", ANY):
+                if "envoy_ext_authz_grpc" in each or "envoy_ext_authz_http" in each:
+                    providers[each.text("name")] = Provider(each, self._rules())
+        for provider in providers.values():
+            provider.judge()
+        if not self.configs:
+            self._add(
+                "istio-no-mesh-config",
+                self._first(),
+                "the mesh's configuration was not given: how Chaperone is asked cannot be judged",
+                "give the file with `extensionProviders` and `pathNormalization` too",
+            )
+        self._policies(providers)
+        self._peers()
+        for patch in self._of("EnvoyFilter"):
+            patches.judge(patch)
+        for workload in self.resources:
+            self._excluded(workload)
+
+    def _of(self, kind: str) -> list[Resource]:
+        return [each for each in self.resources if each.kind == kind]
+
+    def _rules(self) -> list[Message]:
+        return [each.spec for each in self._of("DestinationRule")]
+
+    def _first(self) -> Span:
+        """Where to say what is missing from the whole."""
+        holders = [each.message.anchor for each in self.resources] or [each.anchor for each in self.configs]
+        return holders[0]
+
+    def _normalised(self, config: Message) -> None:
+        normalization = config.message("path_normalization", ANY).choice("normalization", _NORMALIZATIONS)
+        if normalization not in ("MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"):
+            self._add(
+                "istio-path-not-normalized",
+                config.at("path_normalization"),
+                "`//records` and, without any normalization, `/public/../records` are matched as they are written",
+                "set `pathNormalization: {normalization: DECODE_AND_MERGE_SLASHES}`",
+            )
+
+    # ------------------------------------------------------------------------------------------------------- policies
+
+    def _policies(self, providers: dict[str, Provider]) -> None:
+        custom = [each for each in self._of("AuthorizationPolicy") if each.spec.text("action") == "CUSTOM"]
+        if not custom:
+            self._add(
+                "istio-no-policy",
+                self._first(),
+                "no AuthorizationPolicy with the action CUSTOM: Chaperone is never asked",
+                "add one with `rules: [{}]`",
+            )
+        for each in custom:
+            self._policy(each, providers)
+
+    def _policy(self, policy: Resource, providers: dict[str, Provider]) -> None:
+        spec = Message(policy.spec.node, policy.spec.anchor, self.findings, _POLICY, "an AuthorizationPolicy")
+        provider = spec.message("provider", ANY)
+        if self.configs and provider.text("name") not in providers:
+            self._add(
+                "istio-unknown-provider",
+                provider.at("name"),
+                f"no extension provider is called `{provider.text('name')}`",
+                "name one of the mesh's `extensionProviders`",
+            )
+        dry_run, span = policy.annotation(_DRY_RUN)
+        if dry_run.lower() not in ("", "false"):
+            self._add("istio-dry-run", span, "the policy is tried out, and stops nothing", "leave the annotation out")
+        for name in ("selector", "target_ref", "target_refs"):
+            if name in spec:
+                self._add(
+                    "istio-policy-selects",
+                    spec.at(name),
+                    "only some workloads are guarded, and a new one is not",
+                    "leave it out, so that the policy covers its namespace",
+                )
+        self._covers(spec)
+
+    def _covers(self, spec: Message) -> None:
+        """One rule without conditions covers everything; no rule at all covers nothing."""
+        rules = spec.messages("rules", ANY)
+        if any(each.present and not each.fields for each in rules):
+            return
+        if not rules:
+            self._add(
+                "istio-policy-hole", spec.at("rules"), "a policy without a rule checks nothing", "set `rules: [{}]`"
+            )
+        for rule in rules:
+            for name in rule.fields or ("rules",):
+                self._add(
+                    "istio-policy-hole",
+                    rule.at(name),
+                    "what this condition does not cover is not checked",
+                    "set `rules: [{}]`, and permit in a policy of Chaperone what everybody may see",
+                )
+
+    def _peers(self) -> None:
+        peers = self._of("PeerAuthentication")
+        whole = False
+        for each in peers:
+            spec = Message(each.spec.node, each.spec.anchor, self.findings, _PEER, "a PeerAuthentication")
+            mode = self._mode(spec.message("mtls", ANY), spec.at("mtls"))
+            whole = whole or (mode and "selector" not in spec)
+            for _, port in spec.named("port_level_mtls"):
+                self._mode(port, port.anchor)
+        if not whole:
+            self._add(
+                "istio-no-strict-mtls",
+                self._first(),
+                "callers without a certificate are let in: by default Istio takes plain connections too",
+                "add a PeerAuthentication with `mtls: {mode: STRICT}` and without a selector",
+            )
+
+    def _mode(self, mtls: Message, span: Span) -> bool:
+        strict = mtls.choice("mode", _MTLS) == "STRICT"
+        if not strict:
+            self._add(
+                "istio-permissive-mtls",
+                mtls.at("mode") if "mode" in mtls else span,
+                "plain connections are taken: their sender has no name",
+                "set `mode: STRICT`",
+            )
+        return strict
+
+    def _excluded(self, workload: Resource) -> None:
+        ports, span = workload.annotation(_EXCLUDED)
+        if ports:
+            self._add(
+                "istio-port-excluded",
+                span,
+                f"what comes in on {ports} does not pass the sidecar, and is not checked",
+                "leave the annotation out",
+            )
+
+    def _add(self, code: str, span: Span, message: str, hint: str) -> None:
+        self.findings.add(code, span, message, hint)
