@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ def issuers(given: Any, file: Path, problems: list[str]) -> tuple[Issuer, ...]:
     found = [_Reader(name, table).issuer() for name, table in tables]
     for (_, table), sentence in _confusions(list(zip(tables, found, strict=True))):
         table.wrong(sentence)
-    return tuple(found)
+    return _apart(found)
 
 
 def signer(name: str, table: Table) -> Issuer:
@@ -59,28 +59,28 @@ class _Reader:
         kind = table.one_of("token", KINDS, "access")
         types = self._types()
         found = Issuer(
-            self.name,
-            self._issuer(),
-            self._audiences(),
-            kind,
-            self._algorithms(),
-            KeySource() if kind == "opaque" else self._keys(kind),
-            self._access(),
-            self._introspection() if kind == "opaque" else None,
-            self._profile(),
-            self._claims(),
-            self._codes(),
-            table.flag("smart_scopes") if "smart_scopes" in table else None,
-            self._path("subject_claim", ("sub",)),
-            table.text("subject_prefix"),
-            table.text("subject_type", "user"),
-            self._path("subject_type_claim", ()),
-            types,
-            table.flag("sender_constrained"),
-            table.number("max_token_bytes", 16_384, 512, 16_384),
-            table.number("max_lifetime_seconds", 86_400, 60, 2_592_000),
-            table.number("leeway_seconds", 30, 0, 120),
-            table.flag("shares_subjects"),
+            name=self.name,
+            issuer=self._issuer(),
+            audiences=self._audiences(),
+            kind=kind,
+            algorithms=self._algorithms(),
+            keys=KeySource() if kind == "opaque" else self._keys(kind),
+            access=self._access(),
+            introspection=self._introspection() if kind == "opaque" else None,
+            profile=self._profile(),
+            claims=self._claims(),
+            codes=self._codes(),
+            smart_scopes=table.flag("smart_scopes") if "smart_scopes" in table else None,
+            subject_claim=self._path("subject_claim", ("sub",)),
+            subject_prefix=table.text("subject_prefix"),
+            subject_type=table.text("subject_type", "user"),
+            subject_type_claim=self._path("subject_type_claim", ()),
+            subject_types=types,
+            sender_constrained=table.flag("sender_constrained"),
+            max_token_bytes=table.number("max_token_bytes", 16_384, 512, 16_384),
+            max_lifetime_seconds=table.number("max_lifetime_seconds", 86_400, 60, 2_592_000),
+            leeway_seconds=table.number("leeway_seconds", 30, 0, 120),
+            shares_subjects=table.flag("shares_subjects"),
         )
         if ("subject_type_claim" in table) != bool(types) or ("subject_type" in table and types):
             table.wrong("`subject_type` is fixed, or `subject_type_claim` and `subject_types` find it")
@@ -256,7 +256,7 @@ def _confusions(found: list[tuple[tuple[str, Table], Issuer]]) -> Iterable[tuple
         for _, other in found[:number]:
             if issuer.issuer == other.issuer and issuer.issuer and (issuer.kind == "svid") == (other.kind == "svid"):
                 yield where, f"is the issuer of [issuer.{other.name}], too"
-            elif not (issuer.shares_subjects and other.shares_subjects) and _same_people(issuer, other):
+            elif _same_people(issuer, other):
                 yield (
                     where,
                     f"could name the same subject as [issuer.{other.name}]; give one a `subject_prefix`, or both"
@@ -265,10 +265,30 @@ def _confusions(found: list[tuple[tuple[str, Table], Issuer]]) -> Iterable[tuple
 
 
 def _same_people(one: Issuer, other: Issuer) -> bool:
-    """A prefix of ours tells them apart unless it begins with the other's: then `sub` could make up the difference."""
-    if "svid" in (one.kind, other.kind) or not one.types() & other.types():
-        return False  # SPIFFE IDs are nobody else's subjects: `pdp.identity.claims` sees to it.
-    return one.subject_prefix.startswith(other.subject_prefix) or other.subject_prefix.startswith(one.subject_prefix)
+    return _meet(one, other) and one.subject_prefix == other.subject_prefix
+
+
+def _meet(one: Issuer, other: Issuer) -> bool:
+    """Could a subject be either's? SPIFFE IDs are nobody else's: `pdp.identity.claims` sees to it."""
+    apart = "svid" in (one.kind, other.kind) or not one.types() & other.types()
+    return not apart and not (one.shares_subjects and other.shares_subjects)
+
+
+def _apart(found: Collection[Issuer]) -> tuple[Issuer, ...]:
+    """Each knows which longer prefixes are others': its own people may not be called so."""
+    return tuple(
+        replace(
+            issuer,
+            reserved_prefixes=tuple(
+                other.subject_prefix
+                for other in found
+                if _meet(issuer, other)
+                and other.subject_prefix != issuer.subject_prefix
+                and other.subject_prefix.startswith(issuer.subject_prefix)
+            ),
+        )
+        for issuer in found
+    )
 
 
 def contradictions(

@@ -213,7 +213,10 @@ def _subject(issuer: Issuer, claims: Mapping[str, Any]) -> str:
     named = identifying(found)
     if issuer.kind != "svid" and named.startswith(SPIFFE):
         raise Unknown("imitates-spiffe")  # A trust domain alone says who a workload is.
-    return identifying(issuer.subject_prefix + named)
+    found = issuer.subject_prefix + named
+    if found.startswith(issuer.reserved_prefixes):
+        raise Unknown("imitates-another-issuer")
+    return identifying(found)
 
 
 def _type(issuer: Issuer, claims: Mapping[str, Any]) -> str:

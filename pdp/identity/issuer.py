@@ -87,6 +87,7 @@ class Issuer:
     max_lifetime_seconds: int = 86_400
     leeway_seconds: int = 30  # for `nbf`, `iat` and `auth_time`; never for `exp`
     shares_subjects: bool = False  # other issuers name the same people by the same identifiers
+    reserved_prefixes: tuple[str, ...] = ()  # of other issuers' subjects: nobody of this one may be called so
 
     def types(self) -> frozenset[str]:
         """Every subject type that a token of this issuer can have."""

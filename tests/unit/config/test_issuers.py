@@ -174,10 +174,12 @@ def test_two_issuers_may_not_be_taken_for_one_another(tmp_path: Path) -> None:
     other = other.replace("hospital.example/", "partner.example/")
     assert "could name the same subject" in problems(tmp_path, GOOD + other)
     assert len(settings(tmp_path, GOOD + other + 'subject_type = "partner"').issuers) == 2
-    prefixed = GOOD + 'subject_prefix = "a:"\n'
-    assert "could name the same subject" in problems(tmp_path, prefixed + other)  # whose `sub` may begin with "a:"
-    assert "could name the same subject" in problems(tmp_path, prefixed + other + 'subject_prefix = "a:b"')
-    assert len(settings(tmp_path, prefixed + other + 'subject_prefix = "b:"').issuers) == 2
+    other += 'subject_prefix = "a:"\n'
+    third = other.replace("issuer.other]", "issuer.third]").replace("partner.", "third.")
+    assert "could name the same subject as [issuer.other]" in problems(tmp_path, GOOD + other + third)
+    found = settings(tmp_path, GOOD + other + third.replace('"a:"', '"a:b:"')).issuers
+    assert [each.reserved_prefixes for each in found] == [("a:", "a:b:"), ("a:b:",), ()]
+    other = other.replace('subject_prefix = "a:"', "")
     both = GOOD + "shares_subjects = true\n" + other + "shares_subjects = true\n"
     assert len(settings(tmp_path, both).issuers) == 2
 

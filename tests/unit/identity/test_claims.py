@@ -237,6 +237,13 @@ def test_checklist_19_a_token_cannot_name_a_workload_of_a_trust_domain() -> None
     assert why(sub="spiffe://hospital.example/ehr") == "imitates-spiffe"
 
 
+def test_nobody_can_be_called_as_another_issuers_people_are() -> None:
+    settings = {"reserved_prefixes": ("partner:",)}
+    assert why(settings, sub="partner:7") == "imitates-another-issuer"
+    assert said(settings, sub="partner").subject_id == "partner"
+    assert why({"subject_prefix": "a:", "reserved_prefixes": ("a:b:",)}, sub="b:7") == "imitates-another-issuer"
+
+
 def test_actors_are_named_outermost_first() -> None:
     act = {"sub": "ehr", "act": {"sub": "portal", "iss": "x"}}
     found = said(act=act)
