@@ -40,6 +40,8 @@ PSEUDO: Final = {b":method": "method", b":path": "path", b":authority": "host"}
 _VISIBLE: Final = re.compile(rb"[ -~]*").fullmatch
 _TARGET: Final = re.compile(rb"/[!-\"$-~]*").fullmatch  # visible ASCII, from a slash on, without `#`
 _NAME: Final = re.compile(rb"[a-z0-9-]{1,64}").fullmatch
+_ODD: Final = re.compile(rb"[^a-z0-9-]").search
+_SEPARATOR: Final = re.compile(rb"[^a-z0-9]")
 _METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}").fullmatch
 
 
@@ -79,8 +81,8 @@ def _headers(http: Any) -> list[tuple[bytes, bytes]]:
     """Every line, as sent, where Envoy tells so (`encode_raw_headers`); else those of one name joined with commas."""
     raw = http.header_map.headers
     if raw:
-        return [(each.key.lower().encode(), each.raw_value or each.value.encode()) for each in raw]
-    return [(name.lower().encode(), value.encode()) for name, value in http.headers.items()]
+        return [(each.key.encode().lower(), each.raw_value or each.value.encode()) for each in raw]
+    return [(name.encode().lower(), value.encode()) for name, value in http.headers.items()]
 
 
 def _agreeing(headers: Headers, http: Any) -> None:
@@ -169,8 +171,14 @@ def removed(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes
     after it has set.
     """
     ours = {name for name, _ in said}
-    envoys = {name for name, _ in headers if name.replace(b"_", b"-") == FAILED_OPEN}
-    return sorted({*forged(headers, said), *envoys} - ours)
+    aliases = {name for name, _ in headers if _ODD(name) and _taken_for(_SEPARATOR.sub(b"-", name), ours)}
+    envoys = {name for name, _ in headers if name == FAILED_OPEN}
+    return sorted({*forged(headers, said), *aliases, *envoys} - ours)
+
+
+def _taken_for(folded: bytes, ours: set[bytes]) -> bool:
+    """Some servers take every odd character of a name for the same one."""
+    return folded in ours or folded == FAILED_OPEN or folded.startswith(b"x-pdp-")
 
 
 def _deny(verdict: Verdict) -> Any:

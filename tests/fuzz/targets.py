@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from pdp.doors import path
+from pdp.doors import envoy_grpc, path
 from pdp.doors.original import Refused, checked_host
 from pdp.identity import bearer, certificate, claims, dpop, jose, registered, scopes, spiffe, xfcc
 from pdp.identity.caller import Caller, Evidence, Unknown
@@ -162,6 +162,20 @@ def dpop_proof(data: bytes) -> None:
         raise AssertionError("a proof that nobody made")
 
 
+def check_request(data: bytes) -> None:
+    """Envoy's question over gRPC."""
+    for kind in ("none", "peer", "xfcc", "header"):
+        try:
+            found = envoy_grpc.read(data, kind)
+        except Refused:
+            continue
+        assert found.path.startswith(b"/")
+        assert not set(found.path + found.query) & set(b"#\r\n\0 ")
+        assert b"?" not in found.path
+        assert found.host
+        assert not [name for name, _ in found.headers if name.startswith(b":")]
+
+
 NOW: Final = 1_780_000_000_000_000
 KEY: Final = {  # RFC 7515 appendix A.3
     "kty": "EC",
@@ -181,6 +195,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "query": query,
     "host": host,
     "json": json_text,
+    "check_request": check_request,
     "certificate": client_certificate,
     "xfcc": xfcc_header,
     "spiffe": spiffe_id,
