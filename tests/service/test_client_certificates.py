@@ -163,9 +163,12 @@ def test_nobody_without_a_certificate(world: World) -> None:
 
 def test_checklist_18_a_forged_certificate_header_changes_nothing(world: World) -> None:
     encoded = quote(world.admin.pem, safe="")
-    for name in ("X-Client-Certificate", "x_client_certificate", "X-Client_Certificate", "X.Client.Certificate"):
-        assert world.subject(None, (name, encoded)) == world.nobody
-        assert world.subject(world.lab, (name, encoded)) == LAB
+    assert world.subject(None, ("X-Client-Certificate", encoded)) == world.nobody
+    assert world.subject(world.lab, ("X-Client-Certificate", encoded)) == LAB
+    # Other spellings are removed by the proxy, or refused behind it.
+    for name in ("x_client_certificate", "X-Client_Certificate", "X.Client.Certificate"):
+        assert world.subject(None, (name, encoded)) in (world.nobody, "(aliased-header)")
+        assert world.subject(world.lab, (name, encoded)) in (LAB, "(aliased-header)")
     forged = ("X-Forwarded-Client-Cert", envoy_xfcc(world.admin, ADMIN))
     assert world.subject(None, forged) == world.nobody
     assert world.subject(world.lab, forged) == LAB
