@@ -6,7 +6,7 @@ that rests on what could not be evaluated, would send people to log in for nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,9 +39,13 @@ class Challenge:
     obligation: Mapping[str, Any]  # of AuthZEN's Obligations Profile
 
 
-def step_up(decision: Decision, asked: StepUp) -> Challenge | None:
-    """The challenge for a deny that a step-up alone would lift, else None."""
+def step_up(decision: Decision, asked: StepUp, beside: Iterable[Decision] = ()) -> Challenge | None:
+    """The challenge for a deny that a step-up alone would lift, else None. `beside`: what is decided together with it,
+    all of which must be allowed or lifted too.
+    """
     if not asked.offered or not curable(decision):
+        return None
+    if not all(each.effect is Effect.ALLOW or curable(each) for each in beside):
         return None
     return Challenge(_header(asked), _obligation(asked))
 

@@ -112,8 +112,9 @@ class Check:
         if len(records) > 1:
             record.request = replace(asked[0], action="+".join(match.actions))
             record.discarded = sorted({name for each in records for name in each.discarded})
-        decision = together([each.decision for each in records])
-        challenge = step_up(decision, self._step_up)
+        decisions = [each.decision for each in records]
+        decision = together(decisions)
+        challenge = step_up(decision, self._step_up, decisions)
         if challenge is not None:
             decision = replace(decision, reason=Reason.STEP_UP)
         record.decision = decision

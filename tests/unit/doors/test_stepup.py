@@ -64,6 +64,12 @@ def test_every_rule_that_denies_may_have_other_cures_beside() -> None:
     assert curable(both)
 
 
+def test_of_what_is_decided_together_all_must_be_curable() -> None:
+    allowed = Decision(Effect.ALLOW, Reason.PERMITTED)
+    assert step_up(DENIED, ASKED, [DENIED, allowed, DENIED]) is not None
+    assert step_up(DENIED, ASKED, [DENIED, Decision(Effect.DENY, Reason.NO_RULE)]) is None
+
+
 TEXT = st.text(st.sampled_from(sorted(ALLOWED)), min_size=1, max_size=20)
 
 
