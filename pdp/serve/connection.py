@@ -37,6 +37,8 @@ class DecisionWorker(ASGIWorker):  # type: ignore[misc]
         self.open: set[Connection] = set()
         self.silent: dict[Connection, None] = {}  # Those that have not said a whole head yet, the oldest first.
         self._tls: tls.Serving | None = self.app.tls
+        if self._tls is not None:
+            self._tls.quiet = True  # The arbiter looks too, and there is one of it.
         self._context = None if self._tls is None else tls.swapped(self._tls.material)
         self._create_server = self.loop.create_server
         self.loop.create_server = self._listen

@@ -7,6 +7,7 @@ import secrets
 from typing import Any, Final
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from pdp.audit.log import Log
 from pdp.config import Settings
@@ -38,10 +39,19 @@ def common(listener: int, name: str) -> dict[str, Any]:
     }
 
 
+class MindingArbiter(Arbiter):  # type: ignore[misc]
+    """Minds the certificate as its workers do: one that is started while the files are broken has what was in use."""
+
+    def murder_workers(self) -> None:
+        super().murder_workers()  # Called every second.
+        if self.app.tls is not None:
+            self.app.tls.look()
+
+
 class Decisions(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings, runtime: Runtime, listener: int) -> None:
         self.settings = settings
-        self.tls = tls.serving(settings)  # Here, so that a worker that is started again has what was in use.
+        self.tls = tls.serving(settings)
         self._runtime = runtime
         self._listener = listener
         self._ends: list[int] = []
@@ -68,6 +78,9 @@ class Decisions(BaseApplication):  # type: ignore[misc]
     def load(self) -> Application:
         log = Log(self.settings.audit_dir, secrets.token_hex(6))
         return Application(self.settings, self._runtime, log, self.tls)
+
+    def run(self) -> None:
+        MindingArbiter(self).run()
 
     def _forked(self, arbiter: Any, _worker: Any) -> None:
         die_with(arbiter.pid)

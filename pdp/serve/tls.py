@@ -116,6 +116,7 @@ class Serving:
             raise ConfigError([str(error)]) from error
         self._failed: tuple[Signature, str] | None = None
         self._said = ""
+        self.quiet = False  # Somebody else says it.
         self.failures = 0
 
     def look(self) -> bool:
@@ -141,7 +142,8 @@ class Serving:
         if self._failed == (signature, problem) and self._said != problem:
             self._said = problem
             self.failures += 1
-            say(f"ALARM: {problem}; the certificate and the authorities that were in use stay")
+            if not self.quiet:
+                say(f"ALARM: {problem}; the certificate and the authorities that were in use stay")
         self._failed = (signature, problem)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
@@ -167,6 +168,7 @@ def test_gunicorn_has_what_is_leant_on() -> None:
     ):  # fmt: skip
         assert name in made, name
     assert callable(ASGIWorker._setup_event_loop)
+    assert "self.murder_workers()" in inspect.getsource(Arbiter.run)
     assert "self.loop.create_server(" in inspect.getsource(ASGIWorker._serve)
     assert "_send_error_response" in inspect.getsource(ASGIProtocol._feed_callback_parser)
 
@@ -460,17 +462,20 @@ def test_a_broken_pair_changes_nothing_and_is_said_once(
     tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
 ) -> None:
     files = served(tmp_path / "s", authority)
-    setup = Setup(tls.Serving(files))
+    serving, setup = tls.Serving(files), Setup(tls.Serving(files))
     context = client(authority, authority.leaf())
+
+    def look() -> None:
+        for _ in range(4):
+            serving.look()
+            setup.worker.look()
 
     async def story(port: int) -> None:
         files.key.write_bytes(authority.server().key_file.read_bytes())
-        for _ in range(4):
-            setup.worker.look()
+        look()
         assert await handshakes(port, context)
         files.certificate.unlink()
-        for _ in range(4):
-            setup.worker.look()
+        look()
         assert await handshakes(port, context)
         replace(files, authority.server())
         setup.worker.look()
