@@ -8,7 +8,7 @@ out what everybody else needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from itertools import islice
@@ -86,7 +86,8 @@ class Walk:
 
     It looks for one more than the limit, so that a page is the last one exactly where nothing more is found, but for a
     page that ends with `most`. `request` is what is believed already (`pdp.decide.admit`); what it says of the one
-    who is searched for (their properties) is said of every candidate, their identifier is nobody's.
+    who is searched for (their properties) is said of every candidate, their identifier is nobody's. `within`: what is
+    not even asked about, since the caller's token does not cover it.
     """
 
     __slots__ = (
@@ -99,6 +100,7 @@ class Walk:
         "_now",
         "_said",
         "_searched",
+        "_within",
         "hits",
         "looked_at",
         "more",
@@ -117,6 +119,7 @@ class Walk:
         position: int,
         limit: int,
         most: int,
+        within: Callable[[Request], bool] | None = None,
     ) -> None:
         self._engine = engine
         self._candidates = candidates(kind, request, engine, catalogue)
@@ -126,6 +129,7 @@ class Walk:
         self._now = now
         self._capabilities = capabilities
         self._limit = limit
+        self._within = within
         self._last = min(len(self._candidates), position + most)
         self.position = position
         self.hits: list[Hit] = []
@@ -138,8 +142,12 @@ class Walk:
         start = self.position
         for candidate in self._candidates[start : min(start + most, self._last)]:
             name = candidate if self._kind is Kind.ACTION else entity_id(Entity(candidate))
-            decision = self._engine.decide_once(self._about(name), self._now, self._capabilities)
+            asked = self._about(name)
             self.looked_at += 1
+            if self._within is not None and not self._within(asked):
+                self.position += 1
+                continue
+            decision = self._engine.decide_once(asked, self._now, self._capabilities)
             if decision.effect is Effect.ALLOW:
                 if len(self.hits) == self._limit:
                     self.more = False

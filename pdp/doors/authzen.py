@@ -179,19 +179,24 @@ def clean_request_id(value: bytes | None) -> bytes | None:
 # -------------------------------------------------------------------------------------------------------- answering
 
 
-def answer(decision: Decision, decision_id: str) -> bytes:
-    """The body of one evaluation."""
+def answer(decision: Decision, decision_id: str, demanded: Mapping[str, Any] | None = None) -> bytes:
+    """The body of one evaluation. `demanded`: as of `answered`."""
     head = b'{"decision":true,"context":' if decision.effect is Effect.ALLOW else b'{"decision":false,"context":'
     if not decision.obligations and not decision.refusals and not decision.fields.limited:
         # The common answer, without a JSON writer: an id and a reason are plain words.
         plain = f'{{"decision_id":"{decision_id}","reasons":[{{"code":"{decision.reason}"}}],"obligations":[]}}}}'
         return head + plain.encode()
-    return orjson.dumps(answered(decision, decision_id))
+    return orjson.dumps(answered(decision, decision_id, demanded))
 
 
-def answered(decision: Decision, decision_id: str) -> dict[str, Any]:
-    """One answer as JSON-ready members (an item of a batch)."""
-    context = {"decision_id": decision_id, "reasons": reasons(decision), "obligations": []}
+def answered(decision: Decision, decision_id: str, demanded: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """One answer as JSON-ready members (an item of a batch).
+
+    `demanded`: the obligation of a deny, type and properties, that would lift it (`pdp.doors.stepup`).
+    """
+    context: dict[str, Any] = {"decision_id": decision_id, "reasons": reasons(decision), "obligations": []}
+    if demanded is not None:
+        context["obligations"] = [{"id": f"{decision_id}.0", **demanded, "binding": True}]
     return {"decision": decision.effect is Effect.ALLOW, "context": context | conditions(decision, decision_id)}
 
 

@@ -64,3 +64,9 @@ def narrowed(capabilities: Capabilities, context: Mapping[str, Any]) -> Capabili
         if (type := type_of(name)) in said or (CUSTOM in said and type not in REGISTERED)
     )
     return capabilities if kept == capabilities.obligations else Capabilities(capabilities.fields, kept)
+
+
+def understood(type: str, context: Mapping[str, Any]) -> bool:
+    """May an obligation of this type come with the answer? Yes, unless the request says that it is not understood."""
+    said = context.get(SUPPORTED)
+    return said is None or type in said

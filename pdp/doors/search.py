@@ -16,6 +16,7 @@ import orjson
 from pdp.decide.search import Hit, Kind
 from pdp.doors import authzen, pages
 from pdp.doors.authzen import context_of, entity, name_of, properties_of
+from pdp.model.decision import Reason
 from pdp.model.request import MAX_DEPTH, Request, RequestError
 
 PATHS: Final = {kind: f"/access/v1/search/{kind}" for kind in Kind}
@@ -125,6 +126,13 @@ def answer(asked: Asked, hits: Sequence[Hit], undecided: int, next_token: str, w
         context["undecided"] = undecided
     results = [_result(asked, hit, f"{decision_id}.{number}") for number, hit in enumerate(hits)]
     return orjson.dumps({"page": page, "context": context, "results": results})
+
+
+def nothing(reason: Reason, decision_id: str) -> bytes:
+    """The body of a search that is denied before any rule: nothing is found, and why."""
+    page = {"next_token": "", "count": 0, "total": 0}
+    context = {"decision_id": decision_id, "reasons": [{"code": str(reason)}]}
+    return orjson.dumps({"page": page, "context": context, "results": []})
 
 
 def _result(asked: Asked, hit: Hit, identifier: str) -> dict[str, Any]:

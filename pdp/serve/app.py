@@ -44,7 +44,7 @@ class Application:
             self.worker.beside = Server(self._desk, check, serving)
         self._proxy = Proxy(self._desk, check)
         self._opa = Opa(self._desk, check)
-        api = Api(self._desk, key(runtime))
+        api = Api(self._desk, callers, key(runtime))
         self._doors: dict[bytes, tuple[str, Handler]] = {
             **{path.encode(): (AUTHZEN, handler) for path, handler in api.endpoints()},
             forward_auth.PATH: (FORWARD_AUTH, self._proxy.forward_auth),

@@ -7,6 +7,8 @@ may search is said in the profile. The record of a page names everything that it
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -18,12 +20,17 @@ from pdp.decide.search import Catalogue, Hit, Kind, Walk
 from pdp.doors import authzen, pages
 from pdp.doors import search as door
 from pdp.doors.admission import admitted
+from pdp.doors.original import Refused
 from pdp.doors.pages import Bound, Place
 from pdp.doors.search import Asked
-from pdp.model.decision import Decision, Effect, Obligation, Reason
+from pdp.model.decision import Capabilities, Decision, Effect, Obligation, Reason
+from pdp.model.request import Request, RequestError
+from pdp.serve.compartment import patient_of
 from pdp.serve.desk import Desk, Exchange, who_of
 from pdp.serve.http import JSON, NO_STORE, Answer
+from pdp.serve.limits import Taken
 from pdp.serve.snapshot import Snapshot
+from pdp.serve.subjects import HEADER, Subjects, Vouched
 
 SLICE_SECONDS: Final = 0.000_15
 """What a decision may have to wait for a search: between two slices the event loop does all the rest of its work."""
@@ -37,17 +44,22 @@ TOKEN_MICROSECONDS: Final = 600 * 1_000_000
 MAY_NOT_SEARCH: Final = "may-not-search"
 
 
+Start = tuple[int, int, int, Callable[[Request], bool] | None]
+"""Where a page begins, how many results and how many candidates it may have, and what of them the token covers."""
+
+
 class Searches:
     """One worker's. `key`: of the page tokens, the same in all workers of this start."""
 
-    def __init__(self, desk: Desk, key: bytes) -> None:
+    def __init__(self, desk: Desk, subjects: Subjects, key: bytes) -> None:
         self._desk = desk
+        self._subjects = subjects
         self._key = key
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._catalogues: WeakKeyDictionary[Engine, Catalogue] = WeakKeyDictionary()
 
-    async def answer(self, asked: Asked, profile: Profile, exchange: Exchange) -> Answer:
+    async def answer(self, asked: Asked, profile: Profile, exchange: Exchange, vouched: Vouched | None) -> Answer:
         """One page, for whoever may search. Raises RequestError for a token, or a limit, that is not the one for it."""
         desk = self._desk
         snapshot = desk.worker.snapshot
@@ -56,18 +68,25 @@ class Searches:
         bound = Bound(asked.question, profile.name, snapshot.digest, snapshot.revision)
         place = pages.place(self._key, asked.token, bound, exchange.now) if asked.token else None
         limit = asked.page_limit(place)
-        if self._waiting >= MAX_WAITING:
-            return self._overloaded(exchange)
-        self._waiting += 1
+        exchange.request = asked.request
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._turn.acquire()
-        except TimeoutError:
-            return self._overloaded(exchange)
-        finally:
-            self._waiting -= 1
+            proven, within = self._proven(asked, vouched, snapshot)
+        except Refused as refused:
+            return self._nothing(refused, exchange)
+        taken = self._taken(asked, profile, snapshot, exchange.now)
+        if taken.refused:
+            exchange.retry_after = taken.retry_after
+            return desk.refuse(exchange, Reason.RATE_LIMITED, taken.refused)
+        # All that is said is said of each candidate alike, so it is judged once.
+        said = replace(proven, sourced=taken.sourced)
+        believed, discarded = admitted(said, snapshot.schema, profile.may_assert, profile.context)
+        if not await self._turned():
+            desk.metrics.shed += 1
+            return desk.refuse(exchange, Reason.OVERLOADED, "searches")
         try:
-            walk, discarded = await self._walked(asked, profile, exchange, snapshot, place, limit)
+            position, most = 0 if place is None else place.position, desk.settings.max_search_candidates
+            start = (position, limit, most, within)
+            walk = await self._walked(asked.kind, believed, exchange.now, profile.capabilities, snapshot.engine, start)
         finally:
             self._turn.release()
         record = self._record(asked, walk, profile, exchange, snapshot, discarded)
@@ -75,18 +94,49 @@ class Searches:
             return desk.unrecorded(exchange)
         return self._page(asked, walk, exchange, bound, place)
 
+    def _proven(
+        self, asked: Asked, vouched: Vouched | None, snapshot: Snapshot
+    ) -> tuple[Request, Callable[[Request], bool] | None]:
+        """What the subject's token adds. Raises Refused, and RequestError where there is no subject to have one."""
+        if vouched is None:
+            return asked.request, None
+        if asked.kind is Kind.SUBJECT:
+            raise RequestError("does not go with a search for subjects", HEADER.decode())
+        # The type, and the level `patient`, are for each candidate to show.
+        proven = self._subjects.proven(vouched, asked.request, snapshot, searched=True)
+        return proven, self._subjects.within(vouched, snapshot)
+
+    def _taken(self, asked: Asked, profile: Profile, snapshot: Snapshot, now: int) -> Taken:
+        """A page counts as one request: of its subject, where it has one, and about its patient, where it names one."""
+        limits, request, settings = self._desk.limits, asked.request, self._desk.settings
+        subject = "" if asked.kind is Kind.SUBJECT else f"{request.subject_type}::{request.subject_id}"
+        resource = (request.resource_type, request.resource_id)
+        patient = patient_of(settings.smart, *resource, snapshot.engine.entities, snapshot.schema)
+        return limits.take(subject, f"pep:{profile.name}", patient or None, now)
+
+    async def _turned(self) -> bool:
+        """Wait for our turn to compute, with few others and not for long; whoever got it has to give it back."""
+        if self._waiting >= MAX_WAITING:
+            return False
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                return await self._turn.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+
     async def _walked(
-        self, asked: Asked, profile: Profile, exchange: Exchange, snapshot: Snapshot, place: Place | None, limit: int
-    ) -> tuple[Walk, tuple[str, ...]]:
+        self, kind: Kind, request: Request, now: int, capabilities: Capabilities, engine: Engine, start: Start
+    ) -> Walk:
         """One snapshot and one `now` for the whole page, whatever happens between its slices."""
-        engine = snapshot.engine
-        # All that is said is said of each candidate alike, so it is judged once.
-        believed, discarded = admitted(asked.request, snapshot.schema, profile.may_assert, profile.context)
-        catalogue = self._catalogues.setdefault(engine, Catalogue(engine.entities))
-        while asked.kind is not Kind.ACTION and not catalogue.list_some(LISTED_AT_ONCE):
+        catalogue = self._catalogues.get(engine)
+        if catalogue is None:
+            catalogue = self._catalogues[engine] = Catalogue(engine.entities)
+        while kind is not Kind.ACTION and not catalogue.list_some(LISTED_AT_ONCE):
             await _others()
-        position, most = 0 if place is None else place.position, self._desk.settings.max_search_candidates
-        walk = Walk(engine, catalogue, asked.kind, believed, exchange.now, profile.capabilities, position, limit, most)
+        walk = Walk(engine, catalogue, kind, request, now, capabilities, *start)
         began = end = perf_counter()
         size = FIRST_SLICE
         while walk.more and end - began < PAGE_SECONDS and not self._desk.worker.late:
@@ -95,7 +145,7 @@ class Searches:
             end = perf_counter()
             size = max(1, min(2 * size, int(size * SLICE_SECONDS / max(end - started, 1e-6))))
             await _others()
-        return walk, discarded
+        return walk
 
     def _page(self, asked: Asked, walk: Walk, exchange: Exchange, bound: Bound, place: Place | None) -> Answer:
         token, position = "", walk.next_position
@@ -138,9 +188,12 @@ class Searches:
         message = "this enforcement point may not search"
         return 403, _headers(exchange), authzen.problem(403, message, exchange.decision_id)
 
-    def _overloaded(self, exchange: Exchange) -> Answer:
-        self._desk.metrics.shed += 1
-        return self._desk.refuse(exchange, Reason.OVERLOADED, "searches")
+    def _nothing(self, refused: Refused, exchange: Exchange) -> Answer:
+        """The subject's token does not prove what it should: a deny, so nothing is found."""
+        record = self._desk.refusal(exchange, exchange.decision_id, refused.reason, refused.kind)
+        if not self._desk.recorded([record]):
+            return self._desk.unrecorded(exchange)
+        return 200, _headers(exchange), door.nothing(refused.reason, exchange.decision_id)
 
 
 async def _others() -> None:
