@@ -81,7 +81,7 @@ def identity(certificate: bytes) -> Identity:
         extension = next(
             (each for each in parsed.extensions if each.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME), None
         )
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return Identity(NO_NAMES, 0, 0)
     names = {f"sha256:{sha256(certificate).hexdigest()}"}
     if extension is not None and isinstance(extension.value, x509.SubjectAlternativeName):
