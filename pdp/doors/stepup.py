@@ -1,6 +1,6 @@
 """A deny that a stronger, or fresher, authentication would lift, said as RFC 9470 wants it. Pure.
 
-Only where every rule that denies has `step-up` among its cures (SEMANTICS 28): a challenge for a deny that stays, or
+Only where every rule that denies has `step_up` among its cures (SEMANTICS 28): a challenge for a deny that stays, or
 that rests on what could not be evaluated, would send people to log in for nothing and tell of rules unknown to them.
 """
 
@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from pdp.model.decision import Decision, Effect, Reason
 
-CURE: Final = "step-up"
+CURE: Final = "step_up"  # as Ward spells it
+OBLIGATION: Final = "step-up"  # as AuthZEN's Obligations Profile does
 DESCRIPTION: Final = "A different authentication level is required"
 ALLOWED: Final = frozenset(chr(code) for code in range(0x21, 0x7F)) - set('"\\,')
 """Of one value of `acr_values`: what stands in a quoted string as it is, and apart from others by a blank."""
@@ -76,4 +77,4 @@ def _obligation(asked: StepUp) -> Mapping[str, Any]:
     properties: dict[str, Any] = {"amr_values": list(asked.amr_values)}
     if asked.acr_values:
         properties["acr_value"] = asked.acr_values[0]
-    return {"type": CURE, "properties": properties}
+    return {"type": OBLIGATION, "properties": properties}

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.doors.stepup import ALLOWED, StepUp, curable, step_up
+from pdp.doors.stepup import ALLOWED, CURE, StepUp, curable, step_up
+from pdp.language.expected import CURES
 from pdp.model.decision import Decision, Effect, Reason, Refusal
 
 ASKED = StepUp(("urn:mfa", "urn:phr"), ("otp", "hwk"), 300)
-CURED = Refusal("strong-login", cures=("step-up",))
+CURED = Refusal("strong-login", cures=("step_up",))
 DENIED = Decision(Effect.DENY, Reason.FORBIDDEN, ("strong-login",), refusals=(CURED,))
 
 
@@ -26,6 +27,10 @@ def test_the_challenge_is_that_of_rfc_9470() -> None:
         "type": "step-up",
         "properties": {"acr_value": "urn:mfa", "amr_values": ["otp", "hwk"]},
     }
+
+
+def test_the_cure_is_a_word_of_the_language() -> None:
+    assert CURE in CURES
 
 
 def test_only_what_is_asked_for_is_said() -> None:
@@ -60,7 +65,7 @@ def test_a_deny_that_stays_makes_no_challenge(decision: Decision) -> None:
 
 
 def test_every_rule_that_denies_may_have_other_cures_beside() -> None:
-    both = replace(DENIED, rules=("a", "strong-login"), refusals=(Refusal("a", cures=("consent", "step-up")), CURED))
+    both = replace(DENIED, rules=("a", "strong-login"), refusals=(Refusal("a", cures=("consent", "step_up")), CURED))
     assert curable(both)
 
 
