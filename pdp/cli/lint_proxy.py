@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from glob import glob
 from typing import TYPE_CHECKING, Final
 
 from pdp.cli.failure import FINDINGS, FINE, Failure
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from pdp.lint.judge import judge
 
     sources = _sources(args.files)
-    diagnostics = tuple(judge(sources, args.kind))
+    diagnostics = tuple(judge(sources, args.kind, _included(sources, args.kind)))
     _print(args.output, sources, diagnostics)
     return FINDINGS if diagnostics else FINE
 
@@ -51,6 +53,22 @@ def _sources(names: list[str]) -> list[Source]:
     if len(once) > MAX_FILES:
         raise Failure(f"more than {MAX_FILES:,} files")
     return [Source(name, _text(name)) for name in once]
+
+
+def _included(sources: list[Source], kind: str) -> list[Source]:
+    """What nginx would include, found as nginx finds it: beside the file that was named."""
+    from pdp.lint import nginx
+
+    found: dict[str, Source] = {}
+    waiting = [each for each in sources if kind == "nginx" or (not kind and nginx.recognised(each))]
+    for source in waiting:  # Grows while it is walked.
+        for pattern in nginx.includes(source):
+            for path in sorted(glob(os.path.join(os.path.dirname(sources[0].name), pattern))):
+                if path not in found and os.path.isfile(path) and len(found) < MAX_FILES:
+                    found[path] = Source(path, _text(path))
+                    waiting.append(found[path])
+    given = {each.name for each in sources}
+    return [each for name, each in found.items() if name not in given]
 
 
 def _text(name: str) -> str:

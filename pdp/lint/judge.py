@@ -15,10 +15,10 @@ from pdp.lint.findings import Findings
 KINDS: Final = ("envoy", "istio", "nginx")
 
 
-def judge(sources: Sequence[Source], kind: str = "") -> list[Diagnostic]:
+def judge(sources: Sequence[Source], kind: str = "", included: Sequence[Source] = ()) -> list[Diagnostic]:
     """Every finding, by place. Files of one kind belong together: a cluster or a provider of one is known to all.
 
-    `kind`: what all of them are; by default each is what it looks like.
+    `kind`: what all of them are; by default each is what it looks like. `included`: files that nginx would include.
     """
     findings = Findings()
     kinds: dict[str, list[Node]] = {"envoy": [], "istio": []}
@@ -31,7 +31,7 @@ def judge(sources: Sequence[Source], kind: str = "") -> list[Diagnostic]:
     if kinds["istio"]:
         istio.judge(kinds["istio"], findings)
     if texts:
-        nginx.judge(texts, findings)
+        nginx.judge(texts, included, findings)
     return findings.all
 
 

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
 _ENVOY = [["deploy/envoy/grpc.yaml"], ["deploy/envoy/http.yaml"]]
 _ISTIO = [[f"deploy/istio/{name}.yaml" for name in ("mesh", "policy", "chaperone", "harden")]]
-BASES = {"proxy": _ENVOY, "envoy": _ENVOY, "istio": _ISTIO}
+_NGINX = [["deploy/nginx/nginx.conf", "tests/unit/lint/chaperone-secret.conf"]]
+BASES = {"proxy": _ENVOY, "envoy": _ENVOY, "istio": _ISTIO, "nginx": _NGINX}
 """Of each kind the sets of files that are judged together; the example stands in one of them."""
 
 
@@ -33,7 +34,8 @@ def placed(entry: Entry) -> tuple[dict[str, str], dict[str, str]]:
     The good one stands in one of the bases; or else its last line does, and both are put in that line's place.
     """
     if entry.alone:
-        return {"example.yaml": entry.bad}, {"example.yaml": entry.good}
+        name = "example.conf" if entry.stage == "nginx" else "example.yaml"
+        return {name: entry.bad}, {name: entry.good}
     for place in (entry.good, entry.good.rsplit("\n", 1)[-1].strip()):
         for base in BASES[entry.stage]:
             for name in base:
