@@ -19,6 +19,11 @@ TOTALS = {
     "shed": "requests denied because a worker was overloaded",
     "reloads": "policy sets taken by workers",
     "reload_failures": "policy sets that a worker could not load",
+    "tls_reloads": "certificates or authorities taken by workers while they run",
+    "tls_reload_failures": "certificates or authorities that a worker could not take; those that were in use stay",
+    "connections_refused": "connections ended because a worker had too many",
+    "slow_heads": "connections ended because the head of a request took too long",
+    "malformed": "requests that the HTTP parser refused",
 }
 
 
@@ -34,6 +39,8 @@ class Workers(Collector):
         yield _latency(found)
         for name, help_text in TOTALS.items():
             yield CounterMetricFamily(f"pdp_{name}", help_text, value=sum(each[name] for each in found))
+        yield _limited(found)
+        yield from _certificate(found)
         yield from self._policy_set()
         yield from self._children()
 
@@ -67,6 +74,25 @@ def _decisions(found: list[dict[str, Any]]) -> Metric:
     for labels, count in sorted(totals.items()):
         family.add_metric(list(labels), count)
     return family
+
+
+def _limited(found: list[dict[str, Any]]) -> Metric:
+    totals: Counter[str] = Counter()
+    for each in found:
+        totals.update(each["limited"])
+    family = CounterMetricFamily("pdp_limited", "requests that a limit refused", labels=["limit"])
+    for word, count in sorted(totals.items()):
+        family.add_metric([word], count)
+    return family
+
+
+def _certificate(found: list[dict[str, Any]]) -> Iterator[Metric]:
+    """Nothing where there is no TLS. The worker that has looked last tells: those that have ended still have a file."""
+    _, expires = max(((each["tls_seen"], each["tls_expires"]) for each in found), default=(0, 0))
+    if expires:
+        days = (expires / 1_000_000 - time.time()) / 86_400
+        help_text = "until the certificate in use expires; below 0: it has expired"
+        yield GaugeMetricFamily("pdp_tls_certificate_days", help_text, value=days)
 
 
 def _latency(found: list[dict[str, Any]]) -> Metric:

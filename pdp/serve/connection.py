@@ -84,6 +84,7 @@ class DecisionWorker(ASGIWorker):  # type: ignore[misc]
                     each.end()
         metrics = self.asgi.worker.metrics
         metrics.tls_reload_failures, metrics.tls_expires = serving.failures, serving.material.expires
+        metrics.tls_seen = time.time_ns() // 1000
 
     def admits(self, connection: Connection) -> bool:
         """Is there room? The oldest connection that has not asked anything makes room for a new one."""

@@ -24,7 +24,8 @@ class Metrics:
         self.reload_failures = 0
         self.tls_reloads = 0
         self.tls_reload_failures = 0
-        self.tls_expires = 0  # microseconds since the epoch; 0: no TLS
+        self.tls_seen = 0  # when its files were looked at; microseconds since the epoch
+        self.tls_expires = 0  # 0: no TLS
         self.connections_refused = 0
         self.slow_heads = 0
         self.malformed = 0
@@ -51,6 +52,7 @@ class Metrics:
             "reload_failures": self.reload_failures,
             "tls_reloads": self.tls_reloads,
             "tls_reload_failures": self.tls_reload_failures,
+            "tls_seen": self.tls_seen,
             "tls_expires": self.tls_expires,
             "connections_refused": self.connections_refused,
             "slow_heads": self.slow_heads,
