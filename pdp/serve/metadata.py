@@ -20,6 +20,7 @@ from pdp.serve.http import JSON, Answer
 if TYPE_CHECKING:
     from pathlib import Path
 
+STEP_UP: Final = "step-up"
 AGE: Final = (b"cache-control", b"max-age=60")
 CURVES: Final = {"P-256": "ES256", "Ed25519": "EdDSA"}
 
@@ -57,10 +58,15 @@ def problems(settings: Settings) -> list[str]:
 
 
 def _members(settings: Settings) -> dict[str, Any]:
-    """Search is offered where some enforcement point may search; obligations, those that some of them can carry out."""
+    """Search is offered where some enforcement point may search; obligations, those that some of them can carry out.
+
+    Not what the policy set declares: a duty that nobody can carry out is never issued, and policies are not public.
+    """
     here = [each for each in settings.profiles if "authzen" in each.doors]
     paths = search.PATHS if any(each.search for each in here) else {}
     names = {name for each in here for name in each.capabilities.obligations}
+    if settings.sessions.step_up.offered:
+        names.add(STEP_UP)
     return authzen.metadata(settings.public_url, paths, duties.types(names))
 
 
