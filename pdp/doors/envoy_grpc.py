@@ -162,6 +162,7 @@ def _allow(verdict: Verdict, said: Sequence[tuple[bytes, bytes]], headers: Heade
     for name, value in said:
         _set(allowed.headers, name, value)
     allowed.headers_to_remove.extend(each.decode("utf-8", "replace") for each in removed(headers, said))
+    _set(allowed.response_headers_to_add, *said[0])  # x-pdp-decision, for the client: what to ask about afterwards
     _describe(response, verdict)
     return response
 

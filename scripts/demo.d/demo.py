@@ -45,7 +45,7 @@ class Demo:
         self.write("pdp.toml", "pdp.toml", self.words)
         for name in ENVOYS:
             own = {"secret": secrets.token_urlsafe(24), "envoy_port": self.words[f"{name}_port"]}
-            self.write("envoy.yaml", f"{name}.yaml", self.words | own)
+            self.write(f"{name}.yaml", f"{name}.yaml", self.words | own)
             (self.directory / f"{name}.secret").write_text(own["secret"], encoding="ascii")
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PDP_")}
         python, words = sys.executable, self.words
