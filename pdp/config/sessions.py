@@ -30,6 +30,16 @@ class SessionSettings:
     revocations_file: Path | None = None
     step_up: StepUp = field(default_factory=StepUp)
 
+    def warnings(self, issuers: Iterable[Issuer]) -> list[str]:
+        """What is weaker than it could be."""
+        found = []
+        for each in issuers:
+            limits = self.by_issuer.get(each.name, self.limits)
+            for word, seconds in (("idle", limits.idle_seconds), ("old", limits.absolute_seconds)):
+                if not seconds:
+                    found.append(f"a session of [issuer.{each.name}] ends never for being {word}, only when revoked")
+        return found
+
     def by_iss(self, issuers: Iterable[Issuer]) -> dict[str, Limits]:
         """The limits of single issuers, by what their tokens call them."""
         return {each.issuer: self.by_issuer[each.name] for each in issuers if each.name in self.by_issuer}

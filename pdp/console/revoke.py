@@ -7,6 +7,7 @@ back here: whoever was revoked by mistake authenticates again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -17,7 +18,7 @@ from flask import Flask, Response, request
 from pdp.config import Settings
 from pdp.identity.caller import FOREVER
 from pdp.identity.events import MAX_BYTES, EventRefused, Receiver
-from pdp.identity.revocations import MAX_LINE_BYTES, Revocation, read
+from pdp.identity.revocations import ANY_ISSUER, MAX_LINE_BYTES, Revocation, read
 from pdp.identity.store import Store, StoreError
 from pdp.model.request import RequestError, strict_json
 
@@ -31,9 +32,10 @@ MAX_PAGE: Final = 1_000
 
 
 def register(app: Flask, settings: Settings, now: Callable[[], int]) -> None:
-    """Add the routes. The store is opened when it is first needed."""
+    """Add the routes."""
     shelf = Shelf(settings)
     receiver = Receiver(settings.transmitters)
+    issuers = {each.issuer for each in settings.issuers} | {*settings.trust_domains, ANY_ISSUER}
 
     @app.post("/api/revocations")
     def revoke() -> Response:
@@ -41,6 +43,8 @@ def register(app: Flask, settings: Settings, now: Callable[[], int]) -> None:
             return _problem(400, "must be application/json", "Content-Type")
         try:
             asked = read(strict_json(_body(MAX_LINE_BYTES)), now(), "api")
+            if asked.issuer not in issuers:  # It would refuse nobody, and whoever asked would believe that it did.
+                raise RequestError(f"is none that is configured; `{ANY_ISSUER}` is any of them", "issuer")
         except RequestError as error:
             return _problem(400, error.message, error.field)
         try:
@@ -82,12 +86,14 @@ def register(app: Flask, settings: Settings, now: Callable[[], int]) -> None:
 
 
 class Shelf:
-    """The store of this process: opened when it is needed, and again after it failed. Safe for threads."""
+    """The store of this process. Safe for threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._directory = settings.state_dir
         self._lock = Lock()
         self._store: Store | None = None
+        with suppress(StoreError):  # Now, so that it is the one that the workers have; else when it is needed.
+            self._store = Store(self._directory)
 
     def use(self, work: Callable[[Store], T]) -> T:
         """Raises StoreError."""

@@ -280,6 +280,8 @@ def announce(settings: Settings) -> None:
         say(f"gRPC on {settings.grpc_listen}, {'without' if settings.tls_certificate_file is None else 'with'} TLS")
     for weakness in tls.warnings(settings, time.time_ns() // 1000):
         say(f"WARNING: {weakness}")
+    for weakness in settings.sessions.warnings(settings.issuers):
+        say(f"WARNING: {weakness}")
     bare = [each.name for each in settings.profiles if each.open]
     if bare:
         say(f"WARNING: no secret for {', '.join(bare)}: whoever reaches {settings.http_listen} may ask (loopback only)")

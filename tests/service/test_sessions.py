@@ -258,11 +258,32 @@ def test_the_same_again_is_the_same_revocation_and_the_list_has_it_once(server: 
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b'{"issuer":"i","subject":"a","subject":"b"}', b'{"issuer":"i","subject":"s","x":1}']
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"issuer":"i","subject":"a","subject":"b"}',
+        b'{"issuer":"i","subject":"s","x":1}',
+        b'{"issuer":"*","session":null}',
+    ],
 )
 def test_what_is_not_understood_is_400_and_names_the_member(server: Server, body: bytes) -> None:
     headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
     assert server.ask("POST", "/api/revocations", body, headers, server.management).status == 400
+
+
+def test_a_revocation_that_could_refuse_nobody_is_not_accepted(server: Server) -> None:
+    answer = manage(server, "POST", "/api/revocations", {"issuer": ISSUER + "/", "subject": "dora"})
+    assert (answer.status, answer.json["error"]["field"]) == (400, "issuer")
+    assert manage(server, "POST", "/api/revocations", {"issuer": "*", "subject": "somebody"}).status == 201
+
+
+def test_checklist_26_an_event_is_no_access_token(doors: Doors) -> None:
+    assert doors.statuses(event().decode()) == [401, 401]
+    assert (
+        doors.statuses(event(typ="at+jwt", aud=AUDIENCE, exp=int(time.time()) + 60, sub="dora").decode()) == [401] * 2
+    )
 
 
 def test_only_the_operator_revokes_and_nobody_takes_it_back(server: Server) -> None:
