@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from pdp.serve.runtime import Runtime
 KEEP_ALIVE_SECONDS: Final = 120  # above the idle timeout of Envoy's pools in use, so that it is the one to close
 DRAIN_SECONDS: Final = 5
 WORKERS: Final = "workers"
+SPARE_FILES: Final = 512
 
 
 def common(listener: int, name: str) -> dict[str, Any]:
@@ -93,6 +95,18 @@ class Decisions(BaseApplication):  # type: ignore[misc]
         say(f"a decision worker ended (pid {worker.pid}); another one is started")
 
 
+def _make_room(settings: Settings) -> None:
+    """A worker may have as many files open as it may have connections, where the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * settings.limits.connections + SPARE_FILES
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        say(f"WARNING: {hard} open files are fewer than {settings.limits.connections} connections may need")
+        wanted = hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main(settings: Settings, runtime: Runtime, listener: int) -> int:
+    _make_room(settings)
     Decisions(settings, runtime, listener).run()
     return 0

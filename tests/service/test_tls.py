@@ -202,29 +202,9 @@ def test_a_broken_pair_is_said_and_changes_nothing_also_for_workers_that_start_a
         server.install(server.authority.server())
 
 
-def decision_workers(server: Secured) -> list[int]:
-    """The leaves below the arbiter of the decisions: those that have the listener and no children."""
-    assert server.process is not None
-    found = []
-    for pid in descendants(server.process.pid):
-        line = Path(f"/proc/{pid}/cmdline").read_bytes() if Path(f"/proc/{pid}").exists() else b""
-        if b"pdp" in line and not descendants(pid):
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            if parent != server.process.pid and listens(pid, server.port):
-                found.append(pid)
-    return found
-
-
-def listens(pid: int, port: int) -> bool:
-    inodes = set()
-    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
-        columns = line.split()
-        if columns[1].endswith(f":{port:04X}") and columns[3] == "0A":
-            inodes.add(f"socket:[{columns[9]}]")
-    try:
-        return any(os.readlink(each) in inodes for each in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False
+def decision_workers(server: Server) -> list[int]:
+    (children,) = server.directory.glob("chaperone-*/children")
+    return descendants(json.loads(children.read_bytes())["decisions"]["pid"])
 
 
 @pytest.mark.parametrize(

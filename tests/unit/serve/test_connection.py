@@ -41,6 +41,9 @@ class App:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
+    def each_second(self) -> None:
+        """Nothing to do here."""
+
     def malformed(self, path: bytes, status: int) -> Answer:
         self.refused.append((path, status))
         return REFUSED
