@@ -53,3 +53,12 @@ engines() {
         [ -z "$made" ] || rm -f "$rc"
     fi
 }
+
+# The OpenID provider that the tests get tokens from, exactly as its lockfile says, where npm is.
+setup_oidc() {
+    local place=tests/service/oidc
+    if [ ! -d "$place/node_modules" ] && command -v npm >/dev/null; then
+        npm ci --prefix "$place" --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null ||
+            echo "the OpenID provider is not there; its tests are skipped" >&2
+    fi
+}

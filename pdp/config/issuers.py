@@ -254,7 +254,7 @@ def _confusions(found: list[tuple[tuple[str, Table], Issuer]]) -> Iterable[tuple
     """Where the tokens of two issuers would be taken for one another's, or their people for one another."""
     for number, (where, issuer) in enumerate(found):
         for _, other in found[:number]:
-            if issuer.issuer == other.issuer and issuer.issuer and (issuer.kind == "svid") == (other.kind == "svid"):
+            if issuer.issuer == other.issuer and issuer.issuer and _signs(issuer) == _signs(other):
                 yield where, f"is the issuer of [issuer.{other.name}], too"
             elif _same_people(issuer, other):
                 yield (
@@ -262,6 +262,11 @@ def _confusions(found: list[tuple[tuple[str, Table], Issuer]]) -> Iterable[tuple
                     f"could name the same subject as [issuer.{other.name}]; give one a `subject_prefix`, or both"
                     " `shares_subjects = true` when they mean the same people",
                 )
+
+
+def _signs(issuer: Issuer) -> str:
+    """How its tokens are told from another's of the same name: by their form."""
+    return "jwt" if issuer.kind == "access" else issuer.kind
 
 
 def _same_people(one: Issuer, other: Issuer) -> bool:

@@ -38,9 +38,11 @@ class Identify:
         self._domains: TrustDomains = trust_domains or {}
         self._proofs = proofs or Proofs()
         self._cache = TokenCache()
-        self._by_issuer = {each.issuer: each for each in issuers if each.kind != "svid"}
-        self._by_domain = {each.issuer: each for each in issuers if each.kind == "svid"}
         self._opaque = [each for each in issuers if each.kind == "opaque"]
+        # One that signs is verified, also where it could be asked.
+        self._by_issuer = {each.issuer: each for each in self._opaque}
+        self._by_issuer |= {each.issuer: each for each in issuers if each.kind in ("access", "jwt")}
+        self._by_domain = {each.issuer: each for each in issuers if each.kind == "svid"}
         self._keys = {each.name: keys_of(each) for each in issuers if each.kind != "opaque"}
         self._introspected = {each.name: _introspected(each) for each in self._opaque}
 

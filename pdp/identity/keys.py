@@ -105,7 +105,7 @@ class _Flight:
 
     def __init__(self, now: int, fetch: Callable[[], None]) -> None:
         self.since = now
-        self.joined = 1
+        self.requests = {now}  # by their `now`
         self.done = False
         self._fetch = fetch
         self._lock = Lock()
@@ -138,7 +138,7 @@ class Keys:
         self._use = use
         self._lock = Lock()
         self._flight: _Flight | None = None
-        self._tried: int | None = None
+        self._tried: dict[bool, int] = {}  # when it was tried last: for an unknown key (True), or by age
         self.problem = ""  # of the last fetch, for the operator
         self.fetches = 0
 
@@ -173,24 +173,27 @@ class Keys:
         found = keys.find(header)
         if found is not None:
             return found, keys
-        flight = self._claimed(now, joining=True) if self._source is not None else None
+        flight = None if self._source is None else self._claimed(now, joining=True, unknown=True)
         if flight is not None:
             raise Waiting(flight.work)
         raise Unknown("unknown-key")
 
-    def _claimed(self, now: int, joining: bool) -> _Flight | None:
+    def _claimed(self, now: int, joining: bool, unknown: bool = False) -> _Flight | None:
         """The fetch that this request does or waits for; None where there is none for it."""
         with self._lock:
             flight = self._flight
             if flight is not None and not flight.done and abs(now - flight.since) < FLIGHT_SECONDS * SECOND:
-                if not joining or flight.joined >= MAX_JOINING:
+                if not joining or len(flight.requests) >= MAX_JOINING:
                     return None
-                flight.joined += 1
+                flight.requests.add(now)
                 return flight
+            if flight is not None and now in flight.requests:
+                return None  # It has waited already, and this is what came of it.
             pause = self._cooldown if self._state is not None else min(self._cooldown, RETRY_SECONDS * SECOND)
-            if self._tried is not None and abs(now - self._tried) < pause:
+            # An unknown key has a pause of its own: the keys may have been rotated right after they were refreshed.
+            if unknown in self._tried and abs(now - self._tried[unknown]) < pause:
                 return None
-            self._tried = now
+            self._tried[unknown] = now
             self._flight = flight = _Flight(now, lambda: self._fetch(now))
             return flight
 

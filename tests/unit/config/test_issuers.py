@@ -171,6 +171,7 @@ def test_whoever_asks_for_introspections_proves_who_it_is(tmp_path: Path) -> Non
 def test_two_issuers_may_not_be_taken_for_one_another(tmp_path: Path) -> None:
     other = GOOD.replace("issuer.idp]", "issuer.other]")
     assert "is the issuer of [issuer.idp], too" in problems(tmp_path, GOOD + other)
+    assert "is the issuer of [issuer.idp], too" in problems(tmp_path, GOOD + other + 'token = "jwt"')
     other = other.replace("hospital.example/", "partner.example/")
     assert "could name the same subject" in problems(tmp_path, GOOD + other)
     assert len(settings(tmp_path, GOOD + other + 'subject_type = "partner"').issuers) == 2
@@ -182,6 +183,15 @@ def test_two_issuers_may_not_be_taken_for_one_another(tmp_path: Path) -> None:
     other = other.replace('subject_prefix = "a:"', "")
     both = GOOD + "shares_subjects = true\n" + other + "shares_subjects = true\n"
     assert len(settings(tmp_path, both).issuers) == 2
+
+
+def test_one_provider_may_sign_some_tokens_and_be_asked_about_others(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("0123456789abcdef")
+    opaque = OPAQUE.replace("idp]", "opaque]").replace('hospital.example"\naud', 'hospital.example/"\naud')
+    opaque += 'client_secret_file = "secret"\nshares_subjects = true\n'
+    found = settings(tmp_path, GOOD + "shares_subjects = true\n" + opaque).issuers
+    assert len({each.issuer for each in found}) == 1
+    assert "could name the same subject" in problems(tmp_path, GOOD + opaque)
 
 
 def test_sections_that_contradict_each_other_are_told(tmp_path: Path) -> None:

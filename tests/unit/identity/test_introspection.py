@@ -210,6 +210,16 @@ def test_a_jwt_of_an_issuer_that_wants_to_be_asked_is_asked_about() -> None:
         assert ask(Identify([opaque(provider)]), token(signer("ES256", "evil"))).subject_id == "from-the-issuer"
 
 
+def test_a_jwt_of_a_provider_that_signs_is_verified_even_where_it_could_be_asked() -> None:
+    with providing() as provider:
+        provider.answers["/introspect"] = active()
+        by = Identify([issuer(signer()), opaque(provider)])
+        assert by.caller(Evidence((b"Bearer " + token(),)), ("token",), None, NOW).token_id == "t-1"
+        assert why(by, token(signer("ES256", "evil"))) == "unknown-key"
+        assert provider.asked == []
+        assert ask(by).token_id == ""
+
+
 def test_two_issuers_of_opaque_tokens_are_told_apart_by_the_profile() -> None:
     with providing() as provider:
         provider.answers["/introspect"] = active()
