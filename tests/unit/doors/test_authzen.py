@@ -78,7 +78,7 @@ def test_an_evaluation_is_read() -> None:
         ('context="x"', "context"),
     ],
 )
-def test_a_bad_member_is_named(change: str, field: str) -> None:
+def test_checklist_27_a_member_that_is_missing_null_or_mistyped_is_named(change: str, field: str) -> None:
     with pytest.raises(RequestError) as error:
         read(without(change))
     assert error.value.field == field
@@ -119,20 +119,23 @@ def test_json_is_json_however_it_is_written(content_type: bytes) -> None:
         b"\xff\xfe{}",
         b'\xef\xbb\xbf{"subject":1}',
         b'{"subject":{"type":"user","id":"alice","id":"bob"},"action":{"name":"read"},"resource":{"type":"r","id":"1"}}',
+        b'{"subject":{"type":"user","i\\u0064":"alice","id":"bob"},"action":{"name":"read"},"resource":{"type":"r","id":"1"}}',
+        b'{"subject":{},"context":{},"context":{}}',
         b'{"a":NaN}',
+        b'{"a":-Infinity}',
         b'{"a":1e999999999999999999999999999999999999999999}',
         b'{"a":' + b"[" * 40 + b"]" * 40 + b"}",
         b'{"a":99999999999999999999999}',
         b'{"a":"\\ud800"}',
     ],
 )
-def test_a_body_that_is_not_plain_json_is_refused(body: bytes) -> None:
+def test_checklist_27_duplicate_names_long_numbers_and_what_is_no_json_are_refused(body: bytes) -> None:
     with pytest.raises(RequestError):
         authzen.read_evaluation(JSON, body)
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_request_or_a_request_error(body: bytes) -> None:
+def test_checklist_27_any_bytes_are_a_request_or_a_request_error(body: bytes) -> None:
     for read_one in (
         lambda: authzen.read_evaluation(JSON, body),
         lambda: authzen.read_evaluations(JSON, body, 10),
@@ -158,13 +161,31 @@ JSON_VALUES = st.recursive(
 
 
 @given(JSON_VALUES)
-def test_any_json_is_a_batch_of_requests_and_errors_or_a_request_error(payload: object) -> None:
+def test_checklist_27_any_json_is_a_batch_of_requests_and_errors_or_a_request_error(payload: object) -> None:
     try:
         batch = authzen.read_evaluations(JSON, json.dumps(payload).encode(), 10)
     except RequestError:
         return
     assert batch.items
     assert all(isinstance(each, Request | RequestError) for each in batch.items)
+
+
+def test_checklist_27_a_number_beyond_64_bits_is_no_other_number() -> None:
+    """What fits no type is not rounded: it stays what it is, and makes its attribute unknown when it is typed."""
+    payload = WHOLE | {"context": {"n": 2**63, "m": 9_007_199_254_740_993}}
+    assert read(payload).context == {"n": 2**63, "m": 9_007_199_254_740_993}
+
+
+def test_checklist_27_null_in_properties_stays_null_and_null_properties_are_none() -> None:
+    request = read(WHOLE | {"subject": {"type": "user", "id": "a", "properties": {"role": None}}, "context": None})
+    assert (request.subject_properties, request.context) == ({"role": None}, {})
+    assert read(WHOLE | {"subject": {"type": "user", "id": "a", "properties": None}}).subject_properties == {}
+
+
+@given(st.binary(max_size=200))
+def test_checklist_27_whatever_is_sent_as_request_id_no_header_comes_of_it(value: bytes) -> None:
+    echoed = authzen.clean_request_id(value)
+    assert echoed is None or (echoed == value and echoed.isascii() and not set(echoed) & set(b"\r\n\0 "))
 
 
 # ------------------------------------------------------------------------------------------------------------- batch
@@ -174,7 +195,7 @@ def batch(payload: object, most: int = 100) -> authzen.Batch:
     return authzen.read_evaluations(JSON, json.dumps(payload).encode(), most)
 
 
-def test_defaults_are_whole_objects_never_merged() -> None:
+def test_checklist_27_defaults_are_whole_objects_never_merged() -> None:
     payload = WHOLE | {"evaluations": [{}, {"subject": {"type": "user", "id": "bob"}}, {"subject": {"id": "bob"}}]}
     payload["subject"] = {"type": "user", "id": "alice", "properties": {"role": "admin"}}
     first, second, third = batch(payload).items
@@ -212,7 +233,7 @@ def test_an_item_that_is_no_object_is_refused_alone() -> None:
     assert isinstance(items[1], Request)
 
 
-def test_an_explicit_null_does_not_inherit() -> None:
+def test_checklist_27_null_is_no_value_and_does_not_inherit() -> None:
     (item,) = batch(WHOLE | {"evaluations": [{"subject": None}]}).items
     assert isinstance(item, RequestError)
 
@@ -229,13 +250,15 @@ def test_an_explicit_null_does_not_inherit() -> None:
         ({"evaluations": [{}], "options": {"evaluations_semantic": ["execute_all"]}}, "options.evaluations_semantic"),
     ],
 )
-def test_a_batch_that_cannot_be_read_is_refused_whole(extra: dict[str, object], field: str) -> None:
+def test_checklist_27_a_batch_that_is_too_long_or_cannot_be_read_is_refused_whole(
+    extra: dict[str, object], field: str
+) -> None:
     with pytest.raises(RequestError) as error:
         batch(WHOLE | extra, most=3)
     assert error.value.field == field
 
 
-def test_the_three_semantics() -> None:
+def test_checklist_27_two_semantics_cut_the_answers_off() -> None:
     allow, deny = Effect.ALLOW, Effect.DENY
     assert [Semantic.EXECUTE_ALL.settled_by(each) for each in (allow, deny)] == [False, False]
     assert [Semantic.DENY_ON_FIRST_DENY.settled_by(each) for each in (allow, deny)] == [False, True]
@@ -300,7 +323,7 @@ def test_semantics_28_a_cure_is_shown_only_if_every_denying_rule_has_one() -> No
         (b"a\x00", False),
     ],
 )
-def test_a_request_id_is_echoed_only_when_it_is_clean(value: bytes | None, echoed: bool) -> None:
+def test_checklist_27_a_request_id_is_echoed_only_when_it_is_clean(value: bytes | None, echoed: bool) -> None:
     assert authzen.clean_request_id(value) == (value if echoed else None)
 
 
@@ -322,3 +345,10 @@ def test_semantics_25_a_permit_is_kept_only_where_allowed_and_rounded_down() -> 
     assert authzen.permit_cache_control(soon, 10_000_000, 60) == b"no-store"
     assert authzen.permit_cache_control(soon, 11_000_000, 60) == b"no-store"
     assert authzen.permit_cache_control(replace(DENY, valid_until=10_999_999), 0, 60) == b"no-store"
+
+
+def test_a_deny_may_come_with_the_obligation_that_would_lift_it() -> None:
+    denied = replace(DENY, reason=Reason.STEP_UP, refusals=(Refusal("a", cures=("step_up",)),))
+    demanded = {"type": "step-up", "properties": {"acr_value": "high"}}
+    context = json.loads(authzen.answer(denied, "id-1", demanded))["context"]
+    assert context["obligations"] == [{"id": "id-1.0", **demanded, "binding": True}]
