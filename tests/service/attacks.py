@@ -129,6 +129,10 @@ class Attacks:
         assert decision in {each["decision_id"] for each in world.server.records()}
         assert got(answer, "x-pdp-secret") == []
         assert SECRET not in str(answer.told)
+        assert "Record" not in world.log.read_text(), "a target in a log"
+
+    def test_a_port_in_the_host_is_no_other_host(self, world: Behind) -> None:
+        assert world.raw("/fhir/Record/r1", "X-User: nina", f"Host: {HOST}:{world.port}").status == 200
 
     def test_an_encoded_target_reaches_the_service_as_it_was_sent(self, world: Behind) -> None:
         """It is decided about decoded: what the service gets must be the very same bytes."""
@@ -263,6 +267,7 @@ class Attacks:
     def test_without_chaperone_nothing_gets_through(self, world: Behind, alone: Behind) -> None:
         for user, target in (("nina", "/fhir/Record/r1"), ("nina", "/fhir/Record/sealed"), ("dora", "/fhir/Record/r1")):
             assert alone.untouched(target, f"X-User: {user}").status in (500, 502, 503, 504)
+        assert "Record" not in alone.log.read_text(), "a target in a log"
         assert world.get("/fhir/Record/r1").status == 200
 
     @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from tests.service.server import ROOT, Server, free_port, serving, until, write_
 DEPLOY = ROOT / "deploy"
 SECRET = "a-secret-that-only-the-proxy-knows"
 HOST = "ehr.example"
+LOG = "proxy.log"
 Proxy = Callable[[Path, int, int], AbstractContextManager[int]]
 """Starts a proxy in a directory, in front of Chaperone's port and the service's; gives its own."""
 
@@ -153,8 +154,9 @@ def send(port: int, raw: bytes, method: str = "GET") -> SimpleNamespace:
 class Behind:
     """One proxy in front of the service."""
 
-    def __init__(self, server: Server, service: Service, port: int) -> None:
+    def __init__(self, server: Server, service: Service, port: int, log: Path) -> None:
         self.server = server
+        self.log = log  # what the proxy says on standard output and standard error
         self.service = service
         self.port = port
         self.impostor: Impostor | None = None
@@ -205,7 +207,7 @@ def behind(convention: str, directory: Path, proxy: Proxy) -> Iterator[Behind]:
         serving(directory, policies, PDP_TRUST_UNVERIFIED_SUBJECT_HEADER="x-user") as server,
         proxy(directory, server.port, service.port) as port,
     ):
-        yield Behind(server, service, port)
+        yield Behind(server, service, port, directory / LOG)
     service.stop()
 
 
@@ -213,7 +215,7 @@ def behind(convention: str, directory: Path, proxy: Proxy) -> Iterator[Behind]:
 def alone(world: Behind, directory: Path, proxy: Proxy) -> Iterator[Behind]:
     """The same with nobody where Chaperone should be."""
     with proxy(directory, free_port(), world.service.port) as port:
-        yield Behind(world.server, world.service, port)
+        yield Behind(world.server, world.service, port, directory / LOG)
 
 
 @contextmanager
@@ -221,7 +223,7 @@ def misled(world: Behind, directory: Path, proxy: Proxy) -> Iterator[Behind]:
     """The same with an impostor for Chaperone."""
     impostor = Impostor()
     with proxy(directory, impostor.port, world.service.port) as port:
-        misled = Behind(world.server, world.service, port)
+        misled = Behind(world.server, world.service, port, directory / LOG)
         misled.impostor = impostor
         yield misled
     impostor.stop()
@@ -230,7 +232,7 @@ def misled(world: Behind, directory: Path, proxy: Proxy) -> Iterator[Behind]:
 @contextmanager
 def running(command: list[str], port: int, directory: Path, **environment: str) -> Iterator[None]:
     """A proxy for the length of the block."""
-    with (directory / "proxy.log").open("ab") as log:
+    with (directory / LOG).open("ab") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -240,7 +242,7 @@ def running(command: list[str], port: int, directory: Path, **environment: str) 
             cwd=directory,
         )
     try:
-        until(lambda: listening(process, port), f"the proxy listens; {directory / 'proxy.log'}")
+        until(lambda: listening(process, port), f"the proxy listens; {directory / LOG}")
         yield
     finally:
         process.terminate()

@@ -63,6 +63,7 @@ class TestNginx(Attacks):
         log = (world.server.directory / "access.log").read_text()
         assert " GET 200 " in log
         assert "Record" not in log
+        assert "Record" not in (world.server.directory / "proxy.log").read_text()
 
     def test_a_deny_that_may_be_tried_again_later_is_a_429_to_the_client(self, misled: Behind) -> None:
         """auth_request itself would make 500 of a 429."""
