@@ -59,8 +59,14 @@ class Introspected:
         return answer, Validity(since, until)
 
     def _kept(self, digest: bytes, now: int) -> tuple[int, int, Answer] | None:
-        found = self._active.get(digest) or self._refused.get(digest)
-        return found if found is not None and found[0] <= now < found[1] else None
+        for answers in (self._active, self._refused):
+            try:
+                found = answers[digest]  # Not `get`, which looks twice: another thread may push it out in between.
+            except KeyError:
+                continue
+            if found[0] <= now < found[1]:
+                return found
+        return None
 
     def _ask(self, token: bytes, digest: bytes, now: int) -> None:
         if self._kept(digest, now) is not None:

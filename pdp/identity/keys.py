@@ -53,9 +53,9 @@ class KeySet:
         """
         algorithm, kid = header["alg"], header.get("kid")
         named = [each for each in self.keys if kid is None or each.kid == kid]
-        fitting = [each for each in named if algorithm in each.algorithms]
+        fitting = {each.thumbprint: each for each in named if algorithm in each.algorithms}
         if len(fitting) == 1:
-            return fitting[0]
+            return fitting.popitem()[1]
         if named and (fitting or kid is not None):
             raise Unknown("ambiguous-key" if fitting else "algorithm")
         return None

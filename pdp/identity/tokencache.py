@@ -37,8 +37,11 @@ class TokenCache:
         self._lock = Lock()
 
     def get(self, digest: bytes, now: int) -> Verified | None:
-        found = self._kept.get(digest)
-        return found if found is not None and found.since <= now < found.until else None
+        try:
+            found = self._kept[digest]  # Not `get`, which looks twice: another thread may push it out in between.
+        except KeyError:
+            return None
+        return found if found.since <= now < found.until else None
 
     def put(self, digest: bytes, verified: Verified) -> None:
         with self._lock:

@@ -383,6 +383,7 @@ def test_checklist_20_one_kid_for_two_keys_is_told_apart_by_the_algorithm_or_ref
     both = identify(rs, es)
     assert ask(token(rs), both)
     assert ask(token(es), both)
+    assert ask(token(es), identify(es, es)).subject_id == "dora"  # listed twice is one
     twins = issuer(es, signer("ES256", "k2"))
     keys = KeySource(inline=(es.jwk(), signer("ES256", "k2").jwk(kid="same")))
     assert why(token(es), Identify([replace(twins, keys=keys)])) == "ambiguous-key"
