@@ -41,8 +41,20 @@ class SessionSettings:
         return found
 
     def by_iss(self, issuers: Iterable[Issuer]) -> dict[str, Limits]:
-        """The limits of single issuers, by what their tokens call them."""
-        return {each.issuer: self.by_issuer[each.name] for each in issuers if each.name in self.by_issuer}
+        """The limits of single issuers, by what their tokens call them: of two sections with one name, the stricter."""
+        found: dict[str, Limits] = {}
+        for each in issuers:
+            if each.name in self.by_issuer:
+                limits = self.by_issuer[each.name]
+                found[each.issuer] = _stricter(found.get(each.issuer, limits), limits)
+        return found
+
+
+def _stricter(one: Limits, other: Limits) -> Limits:
+    def least(*seconds: int) -> int:
+        return min((each for each in seconds if each), default=0)
+
+    return Limits(least(one.idle_seconds, other.idle_seconds), least(one.absolute_seconds, other.absolute_seconds))
 
 
 def sessions(given: Any, file: Path, problems: list[str]) -> SessionSettings:

@@ -23,7 +23,7 @@ NAMED: Final = (SUBJECT, SESSION, TOKEN, CLIENT)
 """The kinds that the API and the file have a member for."""
 
 ANY_ISSUER: Final = "*"
-MAX_TEXT: Final = 1_024
+MAX_TEXT: Final = 2_048  # a SPIFFE ID is no longer
 MAX_LINE_BYTES: Final = 8_192
 MAX_INSTANT_SECONDS: Final = 253_402_300_799  # the end of the year 9999
 SECOND: Final = 1_000_000
