@@ -127,6 +127,7 @@ class Attacks:
         assert got(answer, "x-pdp-obligations") == ["[]"]
         (decision,) = got(answer, "x-pdp-decision")
         assert decision in {each["decision_id"] for each in world.server.records()}
+        assert answer.headers.get_all("x-pdp-decision") == [decision]
         assert got(answer, "x-pdp-secret") == []
         assert SECRET not in str(answer.told)
         assert "Record" not in world.log.read_text(), "a target in a log"
