@@ -88,8 +88,7 @@ class Desk:
         """
         limited = ""
         if request.sourced is None:
-            taken = self._taken(snapshot, request, profile, exchange.now)
-            request.sourced, limited, exchange.retry_after = taken.sourced, taken.refused, taken.retry_after
+            limited = self.taken(snapshot, request, profile, exchange)
         believed, discarded = admitted(request, snapshot.schema, profile.may_assert, profile.context)
         if limited:
             decision = Decision(Effect.DENY, Reason.RATE_LIMITED)
@@ -109,9 +108,13 @@ class Desk:
             who=who_of(exchange.caller),
         )
 
-    def _taken(self, snapshot: Snapshot, request: Request, profile: Profile, now: int) -> Taken:
-        if self.limits.none:
-            return FREE
+    def taken(self, snapshot: Snapshot, request: Request, profile: Profile, exchange: Exchange) -> str:
+        """Count one request; the request is told what is left. "", or the word of the limit that refuses."""
+        taken = FREE if self.limits.none else self._counted(snapshot, request, profile, exchange.now)
+        request.sourced, exchange.retry_after = taken.sourced, taken.retry_after
+        return taken.refused
+
+    def _counted(self, snapshot: Snapshot, request: Request, profile: Profile, now: int) -> Taken:
         resource = (request.resource_type, request.resource_id)
         patient = patient_of(self.settings.smart, *resource, snapshot.engine.entities, snapshot.schema)
         subject = f"{request.subject_type}::{request.subject_id}"

@@ -65,6 +65,9 @@ class Searches:
         snapshot = desk.worker.snapshot
         if snapshot is None:
             return desk.refuse(exchange, Reason.FAULT, "no-program")
+        if limited := desk.taken(snapshot, asked.request, profile, exchange):
+            exchange.request = asked.request
+            return desk.refuse(exchange, Reason.RATE_LIMITED, limited)
         bound = Bound(asked.question, profile.name, snapshot.digest, snapshot.revision)
         place = pages.place(self._key, asked.token, bound, exchange.now) if asked.token else None
         limit = asked.page_limit(place)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.config import ConfigError
+from pdp.config import ConfigError, Profile
 from pdp.config.limits import Limit, Limiting, limiting
 from pdp.config.settings import load
 from pdp.language.schema import REQUEST_SOURCES
@@ -188,3 +188,19 @@ def test_where_nothing_can_be_counted_nothing_opens(tmp_path: Path) -> None:
     assert world.check().status == 429
     assert world.evaluate().status == 429
     assert {each["detail"] for each in world.records()} == {UNAVAILABLE}
+
+
+def test_a_page_of_a_search_is_one_request(tmp_path: Path) -> None:
+    world = World(tmp_path, limits=NARROW, profiles=(Profile("portal", search=True),))
+    limits.make(NARROW, Runtime(tmp_path / "runtime"))
+    search = {**BODY, "resource": {"type": "record"}}
+    body = json.dumps(search).encode()
+    for _ in range(2):
+        assert world.evaluate().status == 200
+    assert world.ask(path=b"/access/v1/search/resource", body=body).status == 429
+    refused = world.records()[-1]
+    assert (refused["reason"], refused["detail"], refused["subject"]["id"]) == (
+        "rate_limited",
+        "subject-limit",
+        "alice",
+    )
