@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -129,12 +129,11 @@ class Store:
         self._lock = Lock()
         with self._said("cannot be opened"):
             self._inode = os.stat(self._path).st_ino
-            self._connection = _connect(self._path, "rw", wait_seconds)
-            try:
+            with ExitStack() as undo:
+                self._connection = _connect(self._path, "rw", wait_seconds)
+                undo.callback(self._connection.close)
                 self._recognise()
-            except BaseException:
-                self._connection.close()
-                raise
+                undo.pop_all()
 
     def _recognise(self) -> None:
         execute = self._connection.execute
@@ -283,10 +282,9 @@ class Store:
             try:
                 yield
                 self._connection.execute("COMMIT")
-            except BaseException:
+            finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def _said(self, what: str) -> Iterator[None]:
