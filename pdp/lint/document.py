@@ -163,8 +163,7 @@ class _Reader:
         span = self._span(event, event)
         style = event.style or ""
         plain = not style and event.tag in (None, "!") and bool(event.implicit[0])
-        if event.tag not in (None, "!", _STRING_TAG):
-            self._findings.add("proxy-not-understood", span, "a YAML tag", "write the value without a tag")
+        self._untagged(event)
         word = event.value.lower()
         if plain and word in _TRUE | _FALSE and word not in ("true", "false"):
             self._findings.add(
@@ -175,7 +174,13 @@ class _Reader:
             )
         return Scalar(span, event.value, plain, style)
 
+    def _untagged(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        if event.tag not in (None, "!", _STRING_TAG):
+            place = self._span(event, event)
+            self._findings.add("proxy-not-understood", place, "a YAML tag", "write the value without a tag")
+
     def _list(self, event: yaml.SequenceStartEvent, depth: int) -> tuple[Node, int, int]:
+        self._untagged(event)
         items, size, height = [], 1, 0
         while not isinstance(inner := next(self._events), yaml.SequenceEndEvent):
             node, its_size, its_height = self._node(inner, depth + 1)
@@ -184,6 +189,7 @@ class _Reader:
         return List(self._span(event, inner), tuple(items)), size, height
 
     def _map(self, event: yaml.MappingStartEvent, depth: int) -> tuple[Node, int, int]:
+        self._untagged(event)
         entries: list[tuple[Scalar, Node]] = []
         names: set[str] = set()
         size, height = 1, 0

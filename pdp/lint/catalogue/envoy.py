@@ -302,6 +302,13 @@ ENTRIES: Final[dict[str, Entry]] = {
         "prefix: x-other-",
         "prefix: x-pdp-",
     ),
+    "envoy-overrides-kept": _weak(
+        "headers that name another method or path get through",
+        "`x-http-method-override: DELETE` on a GET that was permitted is a DELETE to some frameworks; `x-original-url` "
+        "and `x-rewrite-url` are the same for paths.",
+        "- remove: x-other",
+        "- remove: x-http-method-override",
+    ),
     "envoy-client-says-pdp": _hole(
         "the client's x-pdp-* headers are sent to Chaperone",
         "A pattern that covers x-pdp-* lets a client speak as the enforcement point.",
@@ -321,6 +328,12 @@ ENTRIES: Final[dict[str, Entry]] = {
         "changed policy.",
         "max_stream_duration: 0s",
         "max_stream_duration: 300s",
+    ),
+    "envoy-slow-clients": _weak(
+        "a client may send as slowly as it likes",
+        "A few clients that send a byte now and then hold all connections. `request_headers_timeout` has no default.",
+        "request_headers_timeout: 0s",
+        "request_headers_timeout: 10s",
     ),
     "envoy-connect": _hole(
         "CONNECT is allowed",

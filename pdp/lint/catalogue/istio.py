@@ -144,6 +144,19 @@ ENTRIES: Final[dict[str, Entry]] = {
         'includeRequestHeadersInCheck: ["x-*", authorization,',
         "includeRequestHeadersInCheck: [authorization,",
     ),
+    "istio-client-certificate-header": _hole(
+        "the client's own x-forwarded-client-cert reaches Chaperone",
+        "Istio's sidecars append to the header that the caller sent (APPEND_FORWARD), and leave the certificate out. A "
+        "patch makes them replace it; over gRPC Chaperone gets the certificate itself.",
+        "forward_client_cert_details: SANITIZE",
+        "forward_client_cert_details: SANITIZE_SET",
+    ),
+    "istio-no-namespace": _weak(
+        "a policy without a namespace",
+        "It lands where the one who applies it happens to be, and covers that namespace.",
+        "metadata: {name: strict}",
+        "metadata: {name: strict, namespace: ehr}",
+    ),
     "istio-token-not-sent": _weak(
         "`authorization` is not among the headers that are sent",
         "Without the token nobody is known by one.",

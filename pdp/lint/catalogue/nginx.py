@@ -108,6 +108,13 @@ ENTRIES: Final[dict[str, Entry]] = {
         "proxy_set_header X-Pdp-Subject      $http_x_pdp_subject;",
         "proxy_set_header X-Pdp-Subject      $pdp_subject;",
     ),
+    "nginx-overrides-kept": _weak(
+        "headers that name another method or path get through",
+        "`X-Http-Method-Override: DELETE` on a GET that was permitted is a DELETE to some frameworks; `X-Original-URL` "
+        "and `X-Rewrite-URL` are the same for paths.",
+        'proxy_set_header X-Other                "";',
+        'proxy_set_header X-Http-Method-Override "";',
+    ),
     "nginx-underscores": _hole(
         "odd header names get through",
         "`X_Pdp_Subject` and `X.Pdp.Subject` are `X-Pdp-Subject` to services behind CGI, WSGI and the like.",

@@ -24,6 +24,8 @@ def judge(check: Message, world: World, certificates: bool) -> None:
     service(check, world)
     if "grpc_service" in check:
         _told(check, world, certificates)
+    elif certificates and not certificate_header(check):
+        _not_told(check, "allowed_headers", "let `x-forwarded-client-cert` go along (`allowed_headers`)", world)
     if "http_service" not in check and "grpc_service" not in check:
         world.findings.add(
             "proxy-not-judged", check.anchor, "the filter asks nobody that is named here", "name its service"
@@ -160,15 +162,19 @@ def _may_match_ours(pattern: Message) -> bool:
     return True
 
 
+def _not_told(check: Message, name: str, hint: str, world: World) -> None:
+    world.findings.add(
+        "envoy-certificate-not-sent",
+        check.at(name),
+        "clients show a certificate, and Chaperone is not told which",
+        hint,
+    )
+
+
 def _told(check: Message, world: World, certificates: bool) -> None:
     """What only the gRPC door can be told."""
     if certificates and not check.flag("include_peer_certificate"):
-        world.findings.add(
-            "envoy-certificate-not-sent",
-            check.at("include_peer_certificate"),
-            "clients show a certificate, and Chaperone is not told which",
-            "set `include_peer_certificate: true`",
-        )
+        _not_told(check, "include_peer_certificate", "set `include_peer_certificate: true`", world)
     if not check.flag("encode_raw_headers"):
         world.findings.add(
             "envoy-headers-joined",

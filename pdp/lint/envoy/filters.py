@@ -6,7 +6,7 @@ from typing import Final
 
 from pdp.diagnostics.source import Span
 from pdp.lint.envoy import check, known
-from pdp.lint.envoy.world import OURS, Typed, World, opened, opened_node
+from pdp.lint.envoy.world import OURS, OVERRIDES, Typed, World, opened, opened_node
 from pdp.lint.message import ANY, Message
 
 NEUTRAL: Final = known.names(
@@ -19,6 +19,7 @@ NEUTRAL: Final = known.names(
 _BEFORE: Final = NEUTRAL | {"header_mutation", "oauth2"}
 """Before the check a filter may change what is checked; it must not answer in the service's place."""
 _BEHIND: Final = NEUTRAL | {"cache", "cache_v2"}
+_JUDGED: Final = OURS + OVERRIDES
 _TERMINAL: Final = frozenset({"router"})
 
 
@@ -122,7 +123,7 @@ class Chain:
                 )
 
     def strips(self) -> frozenset[str]:
-        """The headers of ours that are taken from a client before the check."""
+        """Which of the headers that matter are taken from a client before the check."""
         gone: set[str] = set()
         before = self.filters[: self.checks[0]] if self.checks else []
         for entry, typed in before:
@@ -143,10 +144,10 @@ def removed(typed: Typed, world: World, early: bool = False) -> set[str]:
         changes = mutation.message("mutations", known.MUTATIONS).messages("request_mutations", known.MUTATION)
     gone: set[str] = set()
     for each in changes:
-        gone |= {name for name in OURS if name == each.text("remove").lower()}
+        gone |= {name for name in _JUDGED if name == each.text("remove").lower()}
         match = each.message("remove_on_match", ANY).message("key_matcher", known.STRING_MATCH)
         prefix, exact = match.text("prefix").lower(), match.text("exact").lower()
-        gone |= {name for name in OURS if (prefix and name.startswith(prefix)) or name == exact}
+        gone |= {name for name in _JUDGED if (prefix and name.startswith(prefix)) or name == exact}
         option = each.message("append", known.HEADER_OPTION)
         gone -= {option.message("header", known.HEADER).text("key").lower()}
     return gone

@@ -7,7 +7,7 @@ from typing import Final
 from pdp.lint.envoy import check, known
 from pdp.lint.envoy.filters import Chain, early
 from pdp.lint.envoy.routes import Routes, upgrade
-from pdp.lint.envoy.world import IDENTITY_HEADERS, World, opened
+from pdp.lint.envoy.world import IDENTITY_HEADERS, OVERRIDES, World, opened
 from pdp.lint.message import ANY, Message
 
 XFCC_MODES: Final = ("SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY")
@@ -142,6 +142,13 @@ class Manager:
                 "a stream or websocket is checked when it begins, has no end, and outlives every revocation",
                 "set `max_stream_duration: 300s`",
             )
+        if message.seconds("stream_idle_timeout") == 0 or not message.seconds("request_headers_timeout"):
+            self._add(
+                "envoy-slow-clients",
+                "stream_idle_timeout" if "stream_idle_timeout" in message else "request_headers_timeout",
+                "clients that send slowly hold their connections until there are none",
+                "set `request_headers_timeout: 10s` and `stream_idle_timeout: 30s`",
+            )
         for each in message.messages("upgrade_configs", known.UPGRADE):
             upgrade(each, self.world)
             if "filters" in each:
@@ -174,6 +181,14 @@ class Manager:
 
     def _stripped(self) -> None:
         gone = self.chain.strips() | early(self.message, self.world)
+        overrides = [name for name in OVERRIDES if name not in gone]
+        if overrides:
+            self._add(
+                "envoy-overrides-kept",
+                "http_filters",
+                f"by {', '.join(overrides)} a client asks the service for another method or path",
+                "remove them in the header_mutation filter before the check",
+            )
         kept = [name for name in IDENTITY_HEADERS if name not in gone]
         if kept:
             self._add(

@@ -23,6 +23,14 @@ IDENTITY_HEADERS: Final = (
     "x-pdp-obligations",
 )
 """What an allow always carries; what the client sends of it must never get past."""
+OVERRIDES: Final = (
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+)
+"""By these a client tells some services to take another method or path than the one that was checked."""
 OURS: Final = (*IDENTITY_HEADERS, "x-pdp-secret")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pdp.diagnostics.source import Span
-from pdp.lint.document import Node
+from pdp.lint.document import Node, Scalar
 from pdp.lint.findings import Findings
 from pdp.lint.istio import patches
 from pdp.lint.istio.providers import Provider
@@ -40,10 +40,15 @@ class Mesh:
         for config in self.configs:
             self._normalised(config)
             for each in config.messages("extension_providers", ANY):
+                if "envoy_ext_authz_grpc" in each and "envoy_ext_authz_http" in each:
+                    each.misread(
+                        each.fields["name"][0] if "name" in each else Scalar(each.anchor, "", True), "one service"
+                    )
                 if "envoy_ext_authz_grpc" in each or "envoy_ext_authz_http" in each:
                     providers[each.text("name")] = Provider(each, self._rules())
         for provider in providers.values():
             provider.judge()
+            self._certificates(provider)
         if not self.configs:
             self._add(
                 "istio-no-mesh-config",
@@ -57,6 +62,17 @@ class Mesh:
             patches.judge(patch)
         for workload in self.resources:
             self._excluded(workload)
+
+    def _certificates(self, provider: Provider) -> None:
+        """Istio's sidecars add to the header that the client sent, unless they are patched."""
+        span = provider.sends_certificates
+        if span is not None and not any(map(patches.sanitises, self._of("EnvoyFilter"))):
+            self._add(
+                "istio-client-certificate-header",
+                span,
+                "a client says in x-forwarded-client-cert who it is: Istio's sidecars add their word to the client's",
+                "patch them with an EnvoyFilter: `forward_client_cert_details: SANITIZE_SET`, with `cert: true`",
+            )
 
     def _of(self, kind: str) -> list[Resource]:
         return [each for each in self.resources if each.kind == kind]
@@ -114,7 +130,17 @@ class Mesh:
                     "only some workloads are guarded, and a new one is not",
                     "leave it out, so that the policy covers its namespace",
                 )
+        self._placed(policy)
         self._covers(spec)
+
+    def _placed(self, resource: Resource) -> None:
+        if not resource.namespace:
+            self._add(
+                "istio-no-namespace",
+                resource.message.anchor,
+                "what this covers depends on where somebody stands who applies it",
+                "write its `namespace` down",
+            )
 
     def _covers(self, spec: Message) -> None:
         """One rule without conditions covers everything; no rule at all covers nothing."""
@@ -139,6 +165,7 @@ class Mesh:
         whole = False
         for each in peers:
             spec = Message(each.spec.node, each.spec.anchor, self.findings, _PEER, "a PeerAuthentication")
+            self._placed(each)
             mode = self._mode(spec.message("mtls", ANY), spec.at("mtls"))
             whole = whole or (mode and "selector" not in spec)
             for _, port in spec.named("port_level_mtls"):

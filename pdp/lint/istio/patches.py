@@ -51,6 +51,18 @@ def judge(resource: Resource) -> None:
             _value(value, patch)
 
 
+def sanitises(resource: Resource) -> bool:
+    """Does a patch have sidecars write x-forwarded-client-cert themselves, with the certificate?"""
+    for each in resource.spec.messages("config_patches", ANY):
+        value = each.message("patch", ANY).node_at("value")
+        for node in _typed(value) if value is not None else ():
+            manager = Message(node, beginning(node), resource.findings, ANY, "a patch")
+            details = manager.message("set_current_client_cert_details", known.CERT_DETAILS)
+            if manager.text("forward_client_cert_details") == "SANITIZE_SET" and details.flag("cert"):
+                return True
+    return False
+
+
 def _value(value: Node, patch: Message) -> None:
     entry = Message(value, patch.at("value"), patch.findings, ANY, "the value")
     if isinstance(value, Map) and entry.node_at("disabled") is not None and entry.flag("disabled") is not False:

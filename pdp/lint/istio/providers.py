@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 
+from pdp.diagnostics.source import Span
 from pdp.lint.envoy import known
 from pdp.lint.envoy.check import LONGEST_SECONDS, PREFIX
 from pdp.lint.envoy.world import IDENTITY_HEADERS, OURS
@@ -31,6 +33,15 @@ class Provider:
         self.settings = message.message(name, fields, "the provider")
         self.findings = message.findings
         self.rules = rules
+
+    @property
+    def sends_certificates(self) -> Span | None:
+        """Where x-forwarded-client-cert is sent to Chaperone, if it is."""
+        for name in () if self.grpc else ("include_request_headers_in_check", "include_headers_in_check"):
+            for pattern, span in self.settings.texts(name):
+                if fnmatchcase("x-forwarded-client-cert", pattern.lower()):
+                    return span
+        return None
 
     def judge(self) -> None:
         self._failing()

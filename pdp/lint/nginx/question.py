@@ -159,7 +159,11 @@ class Question:
             )
 
     def _timeout(self) -> None:
-        found = self.location.effective("proxy_read_timeout")
+        for name in ("proxy_connect_timeout", "proxy_read_timeout"):
+            self._bounded(name)
+
+    def _bounded(self, name: str) -> None:
+        found = self.location.effective(name)
         match = _TIME(found[-1].arg(0)) if found else None
         seconds = float(match[1]) * _UNITS[match[2]] if match else None
         if seconds is None or not 0 < seconds <= LONGEST_SECONDS:
@@ -167,7 +171,7 @@ class Question:
                 "nginx-timeout",
                 found[-1].span if found else self.location.directive.span,
                 "requests wait for Chaperone too long: without a timeout nginx waits 60 s",
-                f"set `proxy_read_timeout 2s;`, {LONGEST_SECONDS:g} s at most",
+                f"set `{name} 2s;`, {LONGEST_SECONDS:g} s at most",
             )
 
     def _add(self, code: str, span: Span, message: str, hint: str) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from pdp.diagnostics.source import Span
-from pdp.lint.envoy.world import IDENTITY_HEADERS
+from pdp.lint.envoy.world import IDENTITY_HEADERS, OVERRIDES
 from pdp.lint.findings import Findings
 from pdp.lint.nginx.levels import Level, on_this_host, without_port
 from pdp.lint.nginx.question import Question
@@ -142,6 +142,14 @@ class Server:
                 f"the client's own {', '.join(f'`{name}`' for name in missing)} reaches the service",
                 "set each with `proxy_set_header` from `auth_request_set`; one header of its own, and a location has "
                 "none of its server's",
+            )
+        overrides = [name for name in OVERRIDES if name not in headers]
+        if overrides:
+            self._add(
+                "nginx-overrides-kept",
+                passed.span,
+                f"by {', '.join(overrides)} a client asks the service for another method or path",
+                'clear each: `proxy_set_header X-Http-Method-Override "";`',
             )
         for name in IDENTITY_HEADERS:
             header = headers.get(name)
