@@ -152,8 +152,8 @@ class Log:
         self._checked = now
         try:
             there = os.stat(self._path, follow_symlinks=False)
-        except FileNotFoundError:
-            return True
+        except OSError:
+            return True  # Nothing is there, or not in a directory, or not for us: opening it will say.
         return (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino)
 
     def _line(self, record: Record) -> bytes:

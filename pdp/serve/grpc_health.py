@@ -73,7 +73,10 @@ class Health:
                 each.send(None)
 
     def _status(self) -> int:
-        return SERVING if not self._ended.is_set() and self._able() else NOT_SERVING
+        with suppress(Exception):  # Whatever cannot be told is not health.
+            if not self._ended.is_set() and self._able():
+                return SERVING
+        return NOT_SERVING
 
     def _forget(self, watcher: _Watcher) -> None:
         with self._lock:

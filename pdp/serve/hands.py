@@ -124,4 +124,6 @@ class Hands(Executor):
             time.sleep(HELD_SECONDS)
             with self._behind:
                 if self._jobs and not self._idle and self._held(time.monotonic()):
-                    self._start()
+                    more = max(1, self.hands // 2)  # So that even hundreds that hang are passed in a moment.
+                    for _ in range(min(more, len(self._jobs), self._most - self.hands)):
+                        self._start()

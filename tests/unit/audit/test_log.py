@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,25 @@ def test_a_directory_that_cannot_be_made_is_an_error_until_it_can(tmp_path: Path
     (tmp_path / "audit").unlink()
     log.append(record())
     assert len(lines(tmp_path / "audit")) == 1
+
+
+def test_a_directory_that_became_a_file_is_an_error_and_no_fault(tmp_path: Path) -> None:
+    log = Log(tmp_path / "audit", "w")
+    log.append(record())
+    (tmp_path / "audit").rename(tmp_path / "moved")
+    (tmp_path / "audit").write_text("")
+    with pytest.raises(EvidenceError):
+        log.probe(NOW + 2_000_000)
+    with pytest.raises(EvidenceError):
+        log.append(record(time=NOW + 2_000_000))
+
+
+def test_several_threads_write_whole_lines(tmp_path: Path) -> None:
+    log = Log(tmp_path / "audit", "w")
+    with ThreadPoolExecutor(8) as threads:
+        for _ in threads.map(lambda _: [log.append(record()) or log.probe(NOW) for _ in range(50)], range(8)):
+            pass
+    assert len(lines(tmp_path / "audit")) == 400
 
 
 def test_a_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
