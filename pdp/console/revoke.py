@@ -49,8 +49,8 @@ def register(app: Flask, settings: Settings, now: Callable[[], int]) -> None:
             return _problem(400, error.message, error.field)
         try:
             kept = shelf.use(lambda store: store.revoke([asked], now())[0])
-        except StoreError:
-            return _problem(503, "the revocation could not be stored and is not in force", retry=True)
+        except StoreError as error:
+            return _problem(503, f"it could not be stored and is not in force: {error}", retry=True)
         return _json(201, shown(kept))
 
     @app.get("/api/revocations")
@@ -61,8 +61,8 @@ def register(app: Flask, settings: Settings, now: Callable[[], int]) -> None:
             return _problem(400, error.message, error.field)
         try:
             found = shelf.use(lambda store: store.revocations(after, limit + 1))
-        except StoreError:
-            return _problem(503, "the revocations cannot be read", retry=True)
+        except StoreError as error:
+            return _problem(503, f"they cannot be read: {error}", retry=True)
         page = found[:limit]
         following = page[-1].sequence if len(found) > limit else None
         return _json(200, {"revocations": [shown(each) for each in page], "next": following})

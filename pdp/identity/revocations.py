@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from sys import intern
 from typing import Any, Final
 
 from pdp.identity.caller import FOREVER, Caller
@@ -56,14 +58,18 @@ class Revoked:
     """All revocations in force, found by what they name. Reading is safe beside one thread that adds."""
 
     def __init__(self) -> None:
-        self._by_kind: dict[str, dict[str, dict[str, int]]] = {kind: {} for kind in KINDS}
+        # By kind and value: the issuers, each with its instant behind it. There may be very many, so they are small.
+        self._by_kind: dict[str, dict[str, tuple[str | int, ...]]] = {kind: {} for kind in KINDS}
 
     def add(self, revocation: Revocation) -> None:
         """Only ever forward: an older instant changes nothing."""
-        issuers = self._by_kind[revocation.kind].get(revocation.value, {})
+        values = self._by_kind[revocation.kind]
+        issuers = _pairs(values.get(revocation.value, ()))
         if issuers.get(revocation.issuer, -1) < revocation.not_before:
-            # A new mapping, put there by one assignment: no reader sees half of it.
-            self._by_kind[revocation.kind][revocation.value] = issuers | {revocation.issuer: revocation.not_before}
+            not_before = FOREVER if revocation.not_before == FOREVER else revocation.not_before
+            issuers[intern(revocation.issuer)] = not_before
+            # Put there whole, by one assignment: no reader sees half of it.
+            values[revocation.value] = tuple(chain.from_iterable(issuers.items()))
 
     def replace(self, kept: Iterable[Revocation]) -> None:
         """Forget all but these: swapped whole."""
@@ -88,10 +94,17 @@ class Revoked:
 
     def _refuses(self, kind: str, value: str, issuer: str, age: int) -> bool:
         found = self._by_kind[kind].get(value)
-        return found is not None and age < max(found.get(issuer, -1), found.get(ANY_ISSUER, -1))
+        if found is None:
+            return False
+        issuers = _pairs(found)
+        return age < max(issuers.get(issuer, -1), issuers.get(ANY_ISSUER, -1))
 
     def __len__(self) -> int:
-        return sum(len(issuers) for values in self._by_kind.values() for issuers in values.values())
+        return sum(len(issuers) // 2 for values in self._by_kind.values() for issuers in values.values())
+
+
+def _pairs(flat: tuple[Any, ...]) -> dict[str, int]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 # ------------------------------------------------------------------------------------------------------------- reading

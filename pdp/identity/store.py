@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Final
 
 from pdp.identity.caller import FOREVER
-from pdp.identity.revocations import Revocation
+from pdp.identity.revocations import SESSION, TOKEN, Revocation
 
 FILE: Final = "sessions.db"
 APPLICATION_ID: Final = 0x43485053  # "CHPS"
@@ -74,7 +74,7 @@ INSERT INTO revocations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, is
 """
 REVOCATION: Final = "issuer, kind, value, not_before, reason, source, recorded, id, sequence"
 COLUMNS: Final = ("key", "generation", "floor", "opened", "used", "ended", "idle", "absolute", "kept_until")
-SESSION: Final = ", ".join(COLUMNS)
+SESSION_ROW: Final = ", ".join(COLUMNS)
 
 
 class StoreError(Exception):
@@ -181,13 +181,13 @@ class Store:
             return [Revocation(*row) for row in self._connection.execute(query, (after, limit))]
 
     def sessions(self, after: int) -> list[Session]:
-        query = f"SELECT {SESSION} FROM sessions WHERE sequence > ?"
+        query = f"SELECT {SESSION_ROW} FROM sessions WHERE sequence > ?"
         with self._reading():
             return [Session(*row) for row in self._connection.execute(query, (after,))]
 
     def session(self, key: bytes) -> Session | None:
         with self._reading():
-            row = self._connection.execute(f"SELECT {SESSION} FROM sessions WHERE key = ?", (key,)).fetchone()
+            row = self._connection.execute(f"SELECT {SESSION_ROW} FROM sessions WHERE key = ?", (key,)).fetchone()
         return None if row is None else Session(*row)
 
     # ------------------------------------------------------------------------------------------------------- writing
@@ -240,9 +240,11 @@ class Store:
         with self._writing(durable=False):
             execute = self._connection.execute
             execute("DELETE FROM sessions WHERE kept_until < ?", (now,))
+            # A session or a token is gone by then, so that what refuses it for ever need not stay for ever.
             execute(
-                "DELETE FROM revocations WHERE not_before < ? AND recorded < ? AND not_before < ?",
-                (FOREVER, before, before),
+                "DELETE FROM revocations WHERE recorded < ?"
+                " AND (not_before < ? OR (not_before = ? AND kind IN (?, ?)))",
+                (before, before, FOREVER, SESSION, TOKEN),
             )
             execute("DELETE FROM events WHERE recorded < ?", (before,))
 

@@ -233,11 +233,12 @@ def test_nothing_is_forgotten_before_its_time(store: Store) -> None:
     day = 86_400 * SECOND
     store.revoke([Revocation(ISSUER, SUBJECT, "old", NOW)], NOW)
     store.revoke([Revocation(ISSUER, SUBJECT, "later", NOW + 9 * day)], NOW)
-    store.revoke([Revocation(ISSUER, TOKEN, "never", FOREVER)], NOW)
+    store.revoke([Revocation(ISSUER, SUBJECT, "never", FOREVER)], NOW)
+    store.revoke([Revocation(ISSUER, kind, "its life", FOREVER) for kind in (SESSION, TOKEN)], NOW)
     store.take_event(ISSUER, "e-1", b"event", "kind", [], NOW)
     store.save([Session(b"k", 0, 0, NOW, NOW, "idle", 0, 0, NOW + day)], NOW)
     store.forget(NOW + day, day)
-    assert len(store.revocations()) == 3
+    assert len(store.revocations()) == 5
     assert store.session(b"k") is not None
     store.forget(NOW + day + 1, day)
     assert {each.value for each in store.revocations()} == {"later", "never"}
