@@ -178,7 +178,7 @@ def test_an_admin_port_on_any_other_address_is_open(address: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("          http_filters:\n", "          http_filters:\n          - {name: x, config_discovery: {type_urls: [x]}}\n"),
+        ("          http_filters:\n", "          http_filters:\n          - {name: x, config_discovery: {}}\n"),
         ("stat_prefix: ehr", "scoped_routes: {name: x}\n          stat_prefix: ehr"),
         ("stat_prefix: ehr", "forward_client_cert_matcher: {}\n          stat_prefix: ehr"),
         ('domains: ["*"]', 'domains: ["*"]\n              matcher: {}'),
