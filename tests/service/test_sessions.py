@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from pdp.identity.events import CAEP, SSF
+from tests.service.asker import asker
 from tests.service.server import DATA, ROOT, Server, descendants, serving, until
+from tests.unit.doors.asking import check_request
 from tests.unit.identity.tokens import AUDIENCE, ISSUER, Signer, assemble
 
 pytestmark = pytest.mark.service
@@ -226,6 +228,16 @@ def test_checklist_23_a_revocation_is_in_force_in_every_worker_whatever_they_hav
     now = int(time.time())
     again = token("dora", "api-2", iat=now + 2, auth_time=now + 2)
     assert doors.statuses(again) == [200, 200]
+
+
+def test_it_is_in_force_at_the_grpc_door_too(server: Server) -> None:
+    shown = token("nina", "grpc-1")
+    message = check_request("/fhir/Record/r1", ("authorization", f"Bearer {shown}".encode())).SerializeToString()
+    with asker(server.grpc) as envoy:
+        assert envoy.raw(message).status.code == 0
+        assert revoke(server, session="grpc-1").status == 201
+        until(lambda: envoy.raw(message).status.code != 0, "refused over gRPC")
+        assert envoy.raw(message).denied_response.status.code == 401
 
 
 def test_each_kind_is_refused_and_nothing_else(server: Server, doors: Doors) -> None:
