@@ -303,7 +303,7 @@ def prepare(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_mode & 0o007:
-            raise StoreError(f"{directory} is open to every user of this host: make it 0700")
+            raise StoreError(f"{directory} is open to every user here: make it 0700, or name a directory within")
         if not path.exists():
             _make(path)
     except (OSError, sqlite3.Error) as error:

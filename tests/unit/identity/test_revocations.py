@@ -257,6 +257,7 @@ def test_the_store_is_for_its_owner_alone(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(StoreError, match="open to every user"):
         prepare(tmp_path / "open")
+    prepare(tmp_path / "open" / "within")  # As in a volume that an orchestrator mounts.
 
 
 def _emptied(path: Path) -> None:
