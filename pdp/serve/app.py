@@ -99,17 +99,16 @@ class Application:
             self._in_flight -= 1
             metrics.took((perf_counter_ns() - started) // 1000)
 
-    def malformed(self, path: bytes, status: int) -> Answer:
+    def malformed(self, path: bytes, kind: str, status: int) -> Answer:
         """What the HTTP parser refuses, by the door it was meant for as far as that could be read; else as at a proxy
-        door, where 403 denies and 501 would be an error that some proxies let pass.
+        door, where 403 denies and 501 would be an error that some proxies let pass. `kind`: a stable word.
         """
         found = self._door(path.partition(b"?")[0])
         exchange = self._desk.exchange(NOBODY if found is None else found[0])
         self.worker.metrics.malformed += 1
         if exchange.door in API_DOORS:
-            status = status if status < 500 else 400
-            return self._desk.refuse(exchange, Reason.BAD_REQUEST, f"http-{status}", status)
-        return self._proxy.refuse(exchange, Reason.BAD_REQUEST, f"http-{status}")
+            return self._desk.refuse(exchange, Reason.BAD_REQUEST, kind, status if status < 500 else 400)
+        return self._proxy.refuse(exchange, Reason.BAD_REQUEST, kind)
 
     def each_second(self) -> None:
         self._desk.tell_floods(time_ns() // 1000)

@@ -187,19 +187,21 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             scope[CERTIFICATE] = self._certificate
         return scope
 
-    def _is_websocket_upgrade(self, _request: Any) -> bool:
-        """Never: a request that would like to be one is a request, and at a proxy door its GET is what is judged."""
-        return False
-
     # ------------------------------------------------------------------------------------------------ what is refused
 
     def _send_error_response(self, status: int, *_given: Any) -> None:
         """gunicorn's refusal: recorded, in the words of the door it was meant for, and without quoting the request."""
+        path = getattr(self._callback_parser, "path", None) or b""
+        self._refuse(path if isinstance(path, bytes) else path.encode("latin-1"), f"http-{status}", status)
+
+    async def _handle_websocket(self, request: Any, *_given: Any) -> None:
+        """A stream would outlive whatever is decided about its first request: refused before it opens."""
+        self._refuse(request.raw_path, "websocket", 400)
+
+    def _refuse(self, path: bytes, kind: str, status: int) -> None:
         if self._closed:
             return
-        parser = self._callback_parser
-        path = getattr(parser, "path", None) or b""
-        status, headers, body = self.app.malformed(path if isinstance(path, bytes) else path.encode("latin-1"), status)
+        status, headers, body = self.app.malformed(path, kind, status)
         lines = [f"HTTP/1.1 {status} {PHRASES.get(status, 'Refused')}".encode("ascii")]
         lines += [name + b": " + value for name, value in headers]
         lines += [b"content-length: %d" % len(body), b"connection: close", b"", body]

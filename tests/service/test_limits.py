@@ -132,16 +132,12 @@ def test_checklist_31_a_head_that_never_comes_holds_nothing(server: Server) -> N
         assert 1 < time.monotonic() - began < 6
 
 
-def test_a_request_to_become_a_websocket_is_judged_as_the_request_that_it_is(server: Server) -> None:
-    wish = {
-        "connection": "Upgrade",
-        "upgrade": "websocket",
-        "sec-websocket-version": "13",
-        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
-    }
-    for user, expected in (("nina", 200), ("nobody", 403)):
-        answer = server.ask("GET", "/ext_authz/fhir/Record/r1", headers={"x-user": user, **wish})
-        assert answer.status == expected
+def test_checklist_33_34_a_stream_is_refused_on_record(server: Server) -> None:
+    wish = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13", "sec-websocket-key": "x"}
+    answer = server.ask("GET", "/ext_authz/fhir/Record/r1", headers={"x-user": "nina", **wish})
+    assert answer.status == 403
+    (record,) = (each for each in server.records() if each["decision_id"] == answer.headers["x-pdp-decision"])
+    assert (record["effect"], record["detail"]) == ("deny", "websocket")
 
 
 # ------------------------------------------------------------------------------------------------- more than there is

@@ -34,7 +34,7 @@ class App:
     def __init__(self) -> None:
         self.worker = SimpleNamespace(metrics=Metrics())
         self.scopes: list[dict[str, Any]] = []
-        self.refused: list[tuple[bytes, int]] = []
+        self.refused: list[tuple[bytes, str]] = []
 
     async def __call__(self, scope: dict[str, Any], _receive: object, send: Callable[[Any], Awaitable[None]]) -> None:
         self.scopes.append(scope)
@@ -44,8 +44,8 @@ class App:
     def each_second(self) -> None:
         """Nothing to do here."""
 
-    def malformed(self, path: bytes, status: int) -> Answer:
-        self.refused.append((path, status))
+    def malformed(self, path: bytes, kind: str, _status: int) -> Answer:
+        self.refused.append((path, kind))
         return REFUSED
 
 
@@ -161,7 +161,8 @@ def replace(files: tls.Files, leaf: Leaf | None, clients: Authority | None = Non
 def test_gunicorn_has_what_is_leant_on() -> None:
     for name in (
         "connection_made", "connection_lost", "data_received", "_on_headers_complete", "_keepalive_timeout",
-        "_build_http_scope", "_is_websocket_upgrade", "_send_error_response", "_safe_write",
+        "_build_http_scope", "_is_websocket_upgrade",
+        "_handle_websocket", "_send_error_response", "_safe_write",
     ):  # fmt: skip
         assert callable(getattr(ASGIProtocol, name)), name
     made = vars(ASGIProtocol(SimpleNamespace(cfg=Config(), log=Logger(Config()), asgi=None)))
@@ -238,23 +239,20 @@ def test_checklist_05_31_what_the_parser_refuses_is_our_refusal(sent: bytes, pat
     assert not path or setup.app.refused[0][0] == path
 
 
-def test_a_request_to_become_a_websocket_is_a_request() -> None:
+def test_checklist_33_a_stream_is_refused_before_it_opens() -> None:
     setup = Setup(None)
-    wish = (
-        "connection: upgrade",
-        "upgrade: websocket",
-        "sec-websocket-version: 13",
-        "sec-websocket-key: " + "A" * 22 + "==",
-    )
+    wish = ("connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13", "sec-websocket-key: none")
 
     async def story(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("/ext_authz/live", *wish))
-        assert (await answer(reader))[0] == 200
+        assert (await answer(reader))[0] == 403
+        assert await ends(reader)
         writer.close()
 
     setup.run(story)
-    assert [each["type"] for each in setup.app.scopes] == ["http"]
+    assert setup.app.refused == [(b"/ext_authz/live", "websocket")]
+    assert setup.app.scopes == []
 
 
 # ---------------------------------------------------------------------------------------------------------- slow ones
