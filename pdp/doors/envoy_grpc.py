@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from pdp.doors.conventions import METHODS, TARGETS
 from pdp.doors.envoy import certificate_of
 from pdp.doors.envoy_messages import OVERWRITE, CheckRequest, CheckResponse, DecodeError
 from pdp.doors.original import Headers, Original, Refused, checked_host, lines
@@ -33,8 +34,12 @@ SAID: Final = re.compile(rb"x-pdp-[a-z0-9-]{1,58}").fullmatch
 NEVER_SAID: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"te"})
 MAX_SAID_BYTES: Final = 16_384
 
+OVERRIDES: Final = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 PARTIAL_BODY: Final = b"x-envoy-auth-partial-body"
 FAILED_OPEN: Final = b"x-envoy-auth-failure-mode-allowed"
+MISLEADING: Final = METHODS | TARGETS | OVERRIDES | {FAILED_OPEN}
+"""Nobody says these to the service behind: with one of them it would serve what was not asked about."""
+
 PSEUDO: Final = {b":method": "method", b":path": "path", b":authority": "host"}
 
 _VISIBLE: Final = re.compile(rb"[ -~]*").fullmatch
@@ -168,18 +173,17 @@ def _allow(verdict: Verdict, said: Sequence[tuple[bytes, bytes]], headers: Heade
 
 
 def removed(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    """The client's headers that could be taken for ours or for Envoy's own word. Never one that we set: Envoy removes
-    after it has set.
+    """The client's headers that could be taken for ours, for Envoy's own word, or for another request than the one that
+    was decided about. Never one that we set: Envoy removes after it has set.
     """
     ours = {name for name, _ in said}
-    aliases = {name for name, _ in headers if _ODD(name) and _taken_for(_SEPARATOR.sub(b"-", name), ours)}
-    envoys = {name for name, _ in headers if name == FAILED_OPEN}
-    return sorted({*forged(headers, said), *aliases, *envoys} - ours)
+    taken = {name for name, _ in headers if _taken_for(_SEPARATOR.sub(b"-", name) if _ODD(name) else name, ours)}
+    return sorted({*forged(headers, said), *taken} - ours)
 
 
 def _taken_for(folded: bytes, ours: set[bytes]) -> bool:
     """Some servers take every odd character of a name for the same one."""
-    return folded in ours or folded == FAILED_OPEN or folded.startswith(b"x-pdp-")
+    return folded in MISLEADING or folded in ours or folded.startswith(b"x-pdp-")
 
 
 def _deny(verdict: Verdict) -> Any:
