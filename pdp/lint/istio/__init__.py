@@ -58,7 +58,8 @@ def _config_map(node: Map, findings: Findings) -> Iterator[Node]:
             yield from document.documents(value.span.source, findings, begin, value.span.end)
 
 
-def judge(documents: Sequence[Node], findings: Findings) -> None:
+def judge(documents: Sequence[Node], findings: Findings, alone: bool = True) -> None:
+    """`alone`: nothing else was given that says how the workloads are guarded, such as an Envoy in a ConfigMap."""
     mesh = Mesh(findings)
     for each in documents:
         if isinstance(each, Map) and word(each, "kind") not in ("", "IstioOperator"):
@@ -67,7 +68,7 @@ def judge(documents: Sequence[Node], findings: Findings) -> None:
             mesh.settings(each)
     if any(each.istio for each in mesh.resources) or mesh.configs:
         mesh.judge()
-    else:
+    elif alone:
         findings.add(
             "proxy-nothing-recognised",
             beginning(documents[0]),
