@@ -23,6 +23,8 @@ from pdp.serve.pep import expires
 
 LOOK_SECONDS: Final = 1.0
 SHUTDOWN_SECONDS: Final = 2.0
+END_LOOK_SECONDS: Final = 0.05
+END_LOOKS: Final = 100  # what takes longer than these is cut off
 LONGEST_TIMER_SECONDS: Final = 86_400.0
 PHRASES: Final = {400: "Bad Request", 403: "Forbidden", 413: "Content Too Large", 414: "URI Too Long", 431: "Too Large"}
 
@@ -106,6 +108,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         super().__init__(worker)
         self._certificate: bytes | None = None
         self._late: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
     # ---------------------------------------------------------------------------------------------- begin and end
@@ -125,17 +128,19 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
     def connection_lost(self, exc: Exception | None) -> None:
         self.worker.open.discard(self)
         self.worker.silent.pop(self, None)
-        for timer in (self._late, self._expiry):
+        for timer in (self._late, self._idle, self._expiry):
             if timer is not None:
                 timer.cancel()
-        self._late = self._expiry = None
+        self._late = self._idle = self._expiry = None
         super().connection_lost(exc)
 
-    def end(self) -> None:
+    def end(self, patience: int = END_LOOKS) -> None:
         """Close, after the answer that is being given if one is."""
-        self._keepalive = 0
-        if self._awaiting_request or self._current_request is None:
+        if self._current_request is None or not patience:
             self._keepalive_timeout()
+        elif not self._closed:
+            self._keepalive = 0  # gunicorn 27 closes by itself then, and says so in the answer.
+            self.worker.loop.call_later(END_LOOK_SECONDS, self.end, patience - 1)
 
     def abort(self) -> None:
         self.worker.open.discard(self)
@@ -171,7 +176,21 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             self._late.cancel()
             self._late = None
             self.worker.silent.pop(self, None)
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
         return super()._on_headers_complete()
+
+    def _arm_keepalive_timer(self) -> None:
+        """Ours, since gunicorn 26 takes its own back at once."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = self.worker.loop.call_later(self.cfg.keepalive, self._too_long_idle)
+
+    def _too_long_idle(self) -> None:
+        self._idle = None
+        if self._current_request is None:
+            self._keepalive_timeout()
 
     def _too_slow(self) -> None:
         self._late = None

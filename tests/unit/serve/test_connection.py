@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from gunicorn import version_info
 from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.config import Config
@@ -25,6 +26,7 @@ from pdp.serve.http import CERTIFICATE, Answer
 from pdp.serve.metrics import Metrics
 from tests.service.certificates import Authority, Leaf
 
+NEW = version_info[0] >= 27
 REFUSED: Answer = (403, [(b"x-pdp-decision", b"d-1")], b"refused\n")
 
 
@@ -161,16 +163,24 @@ def replace(files: tls.Files, leaf: Leaf | None, clients: Authority | None = Non
 def test_gunicorn_has_what_is_leant_on() -> None:
     for name in (
         "connection_made", "connection_lost", "data_received", "_on_headers_complete", "_keepalive_timeout",
-        "_build_http_scope", "_is_websocket_upgrade",
+        "_build_http_scope", "_arm_keepalive_timer",
+        "_is_websocket_upgrade",
         "_handle_websocket", "_send_error_response", "_safe_write",
     ):  # fmt: skip
         assert callable(getattr(ASGIProtocol, name)), name
     made = vars(ASGIProtocol(SimpleNamespace(cfg=Config(), log=Logger(Config()), asgi=None)))
-    for name in (
-        "transport", "worker", "app", "_closed", "_conn_lost_handled", "_keepalive", "_awaiting_request",
-        "_current_request", "_callback_parser",
-    ):  # fmt: skip
-        assert name in made, name
+    used = (
+        "transport",
+        "worker",
+        "app",
+        "cfg",
+        "_closed",
+        "_conn_lost_handled",
+        "_current_request",
+        "_callback_parser",
+    )
+    assert not [name for name in used if name not in made]
+    assert "_keepalive" in made or not NEW
     assert callable(ASGIWorker._setup_event_loop)
     assert "self.murder_workers()" in inspect.getsource(Arbiter.run)
     assert "self.loop.create_server(" in inspect.getsource(ASGIWorker._serve)
@@ -194,8 +204,9 @@ def test_requests_one_after_the_other_pipelined_and_in_pieces_are_answered() -> 
         for _ in range(3):
             writer.write(request())
             assert (await answer(reader))[0] == 200
-        writer.write(request() + request())
-        assert [(await answer(reader))[0], (await answer(reader))[0]] == [200, 200]
+        if NEW:  # gunicorn 26 forgets what comes behind a request before its answer.
+            writer.write(request() + request())
+            assert [(await answer(reader))[0], (await answer(reader))[0]] == [200, 200]
         for byte in request():
             writer.write(bytes([byte]))
             await asyncio.sleep(0)
@@ -203,7 +214,7 @@ def test_requests_one_after_the_other_pipelined_and_in_pieces_are_answered() -> 
         writer.close()
 
     setup.run(story)
-    assert len(setup.app.scopes) == 6
+    assert len(setup.app.scopes) == (6 if NEW else 4)
     assert all(CERTIFICATE not in each for each in setup.app.scopes)
     assert not setup.worker.silent
 
@@ -215,7 +226,8 @@ def test_requests_one_after_the_other_pipelined_and_in_pieces_are_answered() -> 
         (b"GET /" + b"a" * 2_000 + b" HTTP/1.1\r\n\r\n", b""),
         (request("/ext_authz/x", "a: " + "b" * 3_000), b"/ext_authz/x"),
         (request("/ext_authz/x", *(f"h{n}: v" for n in range(200))), b"/ext_authz/x"),
-        (request("/ext_authz/x", "transfer-encoding: gzip"), b"/ext_authz/x"),
+        # gunicorn 26 reads no body then, and takes the request for one without.
+        *([(request("/ext_authz/x", "transfer-encoding: gzip"), b"/ext_authz/x")] if NEW else []),
         (request("/ext_authz/x", "content-length: 1", "content-length: 2"), b"/ext_authz/x"),
         (request("/ext_authz/x", "host: other"), b"/ext_authz/x"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b""),
@@ -294,6 +306,24 @@ def test_an_idle_connection_that_has_asked_before_may_wait() -> None:
 
     setup.run(story)
     assert setup.app.worker.metrics.slow_heads == 0
+
+
+def test_a_connection_is_not_idle_for_ever() -> None:
+    setup = Setup(None)
+    setup.worker.cfg.set("keepalive", 1)
+
+    async def story(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(request())
+            assert (await answer(reader))[0] == 200
+            await asyncio.sleep(0.6)
+        began = setup.loop.time()
+        assert await ends(reader)
+        assert setup.loop.time() - began < 1
+        writer.close()
+
+    setup.run(story)
 
 
 def test_checklist_31_silent_connections_make_room_for_those_that_ask() -> None:
