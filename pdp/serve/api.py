@@ -101,7 +101,7 @@ class Api:
         if not profile.search:
             return self._searches.may_not(exchange)
         asked = search.read(what, kind, body, self._settings.max_depth)
-        return self._searches.answer(asked, _narrowed(profile, asked.request), exchange, vouched)
+        return self._searches.answer(asked, profile, exchange, vouched)
 
     def _one(self, request: Request, profile: Profile, exchange: Exchange, vouched: Vouched | None) -> Answer:
         desk, decision_id = self._desk, exchange.decision_id
@@ -109,7 +109,7 @@ class Api:
         if snapshot is None:
             return desk.refuse(exchange, Reason.FAULT, "no-program")
         record = self._decided(snapshot, request, profile, exchange, decision_id, vouched)
-        demanded = self._demanded(record, request)
+        demanded = self._demanded(record, request) if record.decision.refusals else None
         if not desk.recorded([record]):
             return desk.unrecorded(exchange)
         decision = record.decision
@@ -161,11 +161,11 @@ class Api:
                 record = self._desk.refusal(exchange, decision_id, refused.reason, refused.kind)
                 record.request = request
                 return record
-        return self._desk.decided(snapshot, request, _narrowed(profile, request), exchange, decision_id)
+        return self._desk.decided(snapshot, request, profile, exchange, decision_id)
 
     def _demanded(self, record: Record, request: Request) -> Mapping[str, Any] | None:
         """The step-up that would lift this deny, as an obligation; the record then says so."""
-        if not record.decision.refusals or not duties.understood("step-up", request.context):
+        if not duties.understood("step-up", request.context):
             return None
         challenge = step_up(record.decision, self._step_up)
         if challenge is None:
@@ -179,10 +179,3 @@ class Api:
             return desk.unrecorded(exchange)
         headers = [JSON, NO_STORE, (b"x-pdp-decision", decision_id.encode())]
         return 400, headers, authzen.problem(400, error.message, decision_id, error.field)
-
-
-def _narrowed(profile: Profile, request: Request) -> Profile:
-    """The profile for this one request, which may say that the enforcement point can do less (SEMANTICS 19)."""
-    if duties.SUPPORTED not in request.context:
-        return profile
-    return replace(profile, capabilities=duties.narrowed(profile.capabilities, request.context))

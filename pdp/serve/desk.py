@@ -14,7 +14,7 @@ from typing import Final
 
 from pdp.audit.log import EvidenceError, Log, Record, Who
 from pdp.config import Profile, Settings
-from pdp.doors import authzen
+from pdp.doors import authzen, duties
 from pdp.doors.admission import admitted
 from pdp.identity.caller import Caller
 from pdp.model.decision import Decision, Effect, Reason
@@ -93,7 +93,10 @@ class Desk:
         if limited:
             decision = Decision(Effect.DENY, Reason.RATE_LIMITED)
         else:
-            decision = snapshot.engine.decide(believed, exchange.now, profile.capabilities)
+            can = profile.capabilities
+            if duties.SUPPORTED in request.context:
+                can = duties.narrowed(can, request.context)
+            decision = snapshot.engine.decide(believed, exchange.now, can)
         return Record(
             exchange.now,
             decision_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,7 @@ from pdp.audit.log import Found, Record
 from pdp.config import Profile
 from pdp.decide.engine import Engine
 from pdp.decide.search import Catalogue, Hit, Kind, Walk
-from pdp.doors import authzen, pages
+from pdp.doors import authzen, duties, pages
 from pdp.doors import search as door
 from pdp.doors.admission import admitted
 from pdp.doors.original import Refused
@@ -39,7 +39,6 @@ PAGE_SECONDS: Final = 2.0
 WAIT_SECONDS: Final = 5.0
 MAX_WAITING: Final = 8
 LISTED_AT_ONCE: Final = 1_000
-FIRST_SLICE: Final = 8
 TOKEN_MICROSECONDS: Final = 600 * 1_000_000
 MAY_NOT_SEARCH: Final = "may-not-search"
 
@@ -68,14 +67,39 @@ class Searches:
         if limited := desk.taken(snapshot, asked.request, profile, exchange):
             exchange.request = asked.request
             return desk.refuse(exchange, Reason.RATE_LIMITED, limited)
-        bound = Bound(asked.question, profile.name, snapshot.digest, snapshot.revision)
-        place = pages.place(self._key, asked.token, bound, exchange.now) if asked.token else None
+        place = None
+        if asked.token:
+            place = pages.place(self._key, asked.token, _bound(asked, profile, snapshot), exchange.now)
         limit = asked.page_limit(place)
         exchange.request = asked.request
         try:
-            proven, within = self._proven(asked, vouched, snapshot)
+            self._proven(asked, vouched, snapshot)  # Who is refused anyhow need not wait.
+            if not await self._turned():
+                desk.metrics.shed += 1
+                return desk.refuse(exchange, Reason.OVERLOADED, "searches")
+            try:
+                return await self._in_turn(asked, profile, exchange, vouched, snapshot, place, limit)
+            finally:
+                self._turn.release()
         except Refused as refused:
             return self._nothing(refused, exchange)
+
+    async def _in_turn(
+        self,
+        asked: Asked,
+        profile: Profile,
+        exchange: Exchange,
+        vouched: Vouched | None,
+        snapshot: Snapshot,
+        place: Place | None,
+        limit: int,
+    ) -> Answer:
+        """Raises Refused: a token may have ended, or been revoked, while we waited."""
+        desk, settings = self._desk, self._desk.settings
+        exchange.now = time_ns() // 1000
+        if vouched is not None:
+            vouched = self._subjects.again(vouched, profile, exchange)
+        proven, within = self._proven(asked, vouched, snapshot)
         taken = self._taken(asked, profile, snapshot, exchange.now)
         if taken.refused:
             exchange.retry_after = taken.retry_after
@@ -83,19 +107,13 @@ class Searches:
         # All that is said is said of each candidate alike, so it is judged once.
         said = replace(proven, sourced=taken.sourced)
         believed, discarded = admitted(said, snapshot.schema, profile.may_assert, profile.context)
-        if not await self._turned():
-            desk.metrics.shed += 1
-            return desk.refuse(exchange, Reason.OVERLOADED, "searches")
-        try:
-            position, most = 0 if place is None else place.position, desk.settings.max_search_candidates
-            start = (position, limit, most, within)
-            walk = await self._walked(asked.kind, believed, exchange.now, profile.capabilities, snapshot.engine, start)
-        finally:
-            self._turn.release()
+        can = duties.narrowed(profile.capabilities, asked.request.context)
+        start = (0 if place is None else place.position, limit, settings.max_search_candidates, within)
+        walk = await self._walked(asked.kind, believed, exchange.now, can, snapshot.engine, start)
         record = self._record(asked, walk, profile, exchange, snapshot, discarded)
         if not desk.recorded([record]):
             return desk.unrecorded(exchange)
-        return self._page(asked, walk, exchange, bound, place)
+        return self._page(asked, walk, profile, exchange, snapshot, place)
 
     def _proven(
         self, asked: Asked, vouched: Vouched | None, snapshot: Snapshot
@@ -141,7 +159,7 @@ class Searches:
             await _others()
         walk = Walk(engine, catalogue, kind, request, now, capabilities, *start)
         began = end = perf_counter()
-        size = FIRST_SLICE
+        size = 1  # Nobody knows yet what a candidate costs.
         while walk.more and end - began < PAGE_SECONDS and not self._desk.worker.late:
             started = perf_counter()
             walk.step(size)
@@ -150,11 +168,14 @@ class Searches:
             await _others()
         return walk
 
-    def _page(self, asked: Asked, walk: Walk, exchange: Exchange, bound: Bound, place: Place | None) -> Answer:
+    def _page(
+        self, asked: Asked, walk: Walk, profile: Profile, exchange: Exchange, snapshot: Snapshot, place: Place | None
+    ) -> Answer:
         token, position = "", walk.next_position
         if position >= 0:
             limit = asked.limit if place is None else place.limit
-            token = pages.token(self._key, Place(position, limit, exchange.now + TOKEN_MICROSECONDS), bound)
+            following = Place(position, limit, exchange.now + TOKEN_MICROSECONDS)
+            token = pages.token(self._key, following, _bound(asked, profile, snapshot))
         body = door.answer(asked, walk.hits, walk.undecided, token, place is None and not token, exchange.decision_id)
         return 200, _headers(exchange), body
 
@@ -203,6 +224,10 @@ async def _others() -> None:
     """Let others in for so many turns of the event loop that a request which has arrived is answered whole."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
+
+
+def _bound(asked: Asked, profile: Profile, snapshot: Snapshot) -> Bound:
+    return Bound(asked.question, profile.name, snapshot.digest, snapshot.revision)
 
 
 def _headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:

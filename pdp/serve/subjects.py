@@ -35,6 +35,7 @@ class Vouched:
     caller: Caller | None
     reason: Reason = Reason.UNAUTHENTICATED
     kind: str = ""
+    evidence: Evidence | None = None
 
 
 class Subjects:
@@ -64,6 +65,15 @@ class Subjects:
         except Waiting:
             return Vouched(None, kind=UNAVAILABLE)
 
+    def again(self, vouched: Vouched, profile: Profile, exchange: Exchange) -> Vouched:
+        """The same token at another `now`: it, or its session, may have ended since. Waits for nobody."""
+        if vouched.evidence is None:
+            return vouched
+        try:
+            return self._shown(vouched.evidence, profile, exchange)
+        except Waiting:
+            return Vouched(None, kind=UNAVAILABLE)
+
     def _shown(self, evidence: Evidence, profile: Profile, exchange: Exchange) -> Vouched:
         """Raises Waiting."""
         try:
@@ -73,7 +83,7 @@ class Subjects:
         except Ended as ended:
             exchange.caller = ended.caller
             return Vouched(None, Reason.SESSION_ENDED, ended.kind)
-        return Vouched(caller)
+        return Vouched(caller, evidence=evidence)
 
     def proven(self, vouched: Vouched, request: Request, snapshot: Snapshot, searched: bool = False) -> Request:
         """The question, with what the token says. Raises Refused where the token does not prove the subject, or does

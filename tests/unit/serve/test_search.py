@@ -14,12 +14,14 @@ from pdp.config import Profile, Settings
 from pdp.decide.engine import Engine
 from pdp.decide.search import Walk
 from pdp.doors.route import Table
-from pdp.model.decision import Capabilities
+from pdp.identity.caller import Caller
+from pdp.model.decision import Capabilities, Reason
 from pdp.model.entities import Entities
 from pdp.serve import search
 from pdp.serve.app import Application
 from pdp.serve.runtime import Runtime, key, make_key
 from pdp.serve.snapshot import Snapshot
+from pdp.serve.subjects import HEADER, Subjects, Vouched
 from tests.unit.decide.test_search import CAN, PROGRAM, many
 
 ASKED = {"subject": {"type": "user", "id": "ann"}, "action": {"name": "read"}, "resource": {"type": "record"}}
@@ -48,7 +50,12 @@ class World:
         schema = PROGRAM.schema
         self.app.worker.snapshot = Snapshot(engine, schema, Table((), schema), "p", revision, "s", 0.0)
 
-    async def ask(self, payload: object = ASKED, path: bytes = b"/access/v1/search/resource") -> tuple[int, Any]:
+    async def ask(
+        self,
+        payload: object = ASKED,
+        path: bytes = b"/access/v1/search/resource",
+        headers: list[tuple[bytes, bytes]] = CALLED,
+    ) -> tuple[int, Any]:
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
@@ -57,7 +64,7 @@ class World:
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": "POST", "raw_path": path, "query_string": b"", "headers": CALLED}
+        scope = {"type": "http", "method": "POST", "raw_path": path, "query_string": b"", "headers": headers}
         await self.app(scope, receive, send)
         return sent[0]["status"], json.loads(sent[1]["body"])
 
@@ -132,6 +139,26 @@ def test_a_search_that_waits_too_long_is_shed(tmp_path: Path, monkeypatch: pytes
             return await world.ask()
 
     assert asyncio.run(behind_another())[0] == 429
+    assert world.search()[0] == 200
+
+
+def test_a_session_that_ends_while_a_search_waits_finds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    ann = Vouched(Caller("user", "ann", "token"))
+
+    async def vouched(*_: object) -> Vouched:
+        return ann
+
+    monkeypatch.setattr(Subjects, "vouched", vouched)
+    headers = [*CALLED, (HEADER, b"x")]
+    monkeypatch.setattr(Subjects, "again", lambda *_: ann)
+    assert len(names(asyncio.run(world.ask(headers=headers))[1])) == 25
+    monkeypatch.setattr(Subjects, "again", lambda *_: Vouched(None, Reason.SESSION_ENDED, "revoked"))
+    status, answer = asyncio.run(world.ask(headers=headers))
+    assert (status, answer["results"], answer["context"]["reasons"]) == (200, [], [{"code": "session_ended"}])
+    assert world.records()[-1]["detail"] == "revoked"
     assert world.search()[0] == 200
 
 
