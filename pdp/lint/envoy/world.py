@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +13,7 @@ from pdp.lint.envoy import known
 from pdp.lint.findings import Findings
 from pdp.lint.message import Message
 
-_TYPE_PREFIX: Final = "type.googleapis.com/"
+_TYPE: Final = re.compile(r"type\.googleapis\.com/((?:envoy|xds|udpa)(?:\.[A-Za-z0-9_]+)+)").fullmatch
 _WRAPPERS: Final = ("xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct")
 
 IDENTITY_HEADERS: Final = (
@@ -68,7 +69,8 @@ def opened(holder: Message, field_name: str = "typed_config") -> Typed:
 
 def opened_node(node: Node | None, anchor: Span) -> Typed:
     for _ in range(3):  # A wrapper in a wrapper is not worth more.
-        given = _text(node, "@type").removeprefix(_TYPE_PREFIX)
+        match = _TYPE(_text(node, "@type"))
+        given = match[1] if match else ""
         if given not in _WRAPPERS:
             return Typed(given.rpartition(".")[2], given, node, anchor)
         inner = node.get("value") if isinstance(node, Map) else None
