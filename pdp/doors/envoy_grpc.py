@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pdp.doors.conventions import METHODS, TARGETS
 from pdp.doors.envoy import certificate_of
 from pdp.doors.envoy_messages import OVERWRITE, CheckRequest, CheckResponse, DecodeError
 from pdp.doors.original import Headers, Original, Refused, checked_host, lines
@@ -34,19 +33,13 @@ SAID: Final = re.compile(rb"x-pdp-[a-z0-9-]{1,58}").fullmatch
 NEVER_SAID: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"te"})
 MAX_SAID_BYTES: Final = 16_384
 
-OVERRIDES: Final = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 PARTIAL_BODY: Final = b"x-envoy-auth-partial-body"
-FAILED_OPEN: Final = b"x-envoy-auth-failure-mode-allowed"
-MISLEADING: Final = METHODS | TARGETS | OVERRIDES | {FAILED_OPEN}
-"""Nobody says these to the service behind: with one of them it would serve what was not asked about."""
 
 PSEUDO: Final = {b":method": "method", b":path": "path", b":authority": "host"}
 
 _VISIBLE: Final = re.compile(rb"[ -~]*").fullmatch
 _TARGET: Final = re.compile(rb"/[!-\"$-~]*").fullmatch  # visible ASCII, from a slash on, without `#`
 _NAME: Final = re.compile(rb"[a-z0-9-]{1,64}").fullmatch
-_ODD: Final = re.compile(rb"[^a-z0-9-]").search
-_SEPARATOR: Final = re.compile(rb"[^a-z0-9]")
 _METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}").fullmatch
 
 
@@ -166,24 +159,10 @@ def _allow(verdict: Verdict, said: Sequence[tuple[bytes, bytes]], headers: Heade
     allowed = response.ok_response
     for name, value in said:
         _set(allowed.headers, name, value)
-    allowed.headers_to_remove.extend(each.decode("utf-8", "replace") for each in removed(headers, said))
+    allowed.headers_to_remove.extend(each.decode("utf-8", "replace") for each in forged(headers, said))
     _set(allowed.response_headers_to_add, *said[0])  # x-pdp-decision, for the client: what to ask about afterwards
     _describe(response, verdict)
     return response
-
-
-def removed(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    """The client's headers that could be taken for ours, for Envoy's own word, or for another request than the one that
-    was decided about. Never one that we set: Envoy removes after it has set.
-    """
-    ours = {name for name, _ in said}
-    taken = {name for name, _ in headers if _taken_for(_SEPARATOR.sub(b"-", name) if _ODD(name) else name, ours)}
-    return sorted({*forged(headers, said), *taken} - ours)
-
-
-def _taken_for(folded: bytes, ours: set[bytes]) -> bool:
-    """Some servers take every odd character of a name for the same one."""
-    return folded in MISLEADING or folded in ours or folded.startswith(b"x-pdp-")
 
 
 def _deny(verdict: Verdict) -> Any:

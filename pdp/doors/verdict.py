@@ -7,11 +7,13 @@ allow to the client, and a 5xx counts as an error, which a proxy told to fail op
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
+from pdp.doors.conventions import METHODS, TARGETS
 from pdp.doors.duties import listed
 from pdp.doors.original import Headers
 from pdp.model.decision import WHOLE, Decision, Effect, Fields, Reason
@@ -26,6 +28,19 @@ STATUSES: Final = {
 }
 """The status of a deny; any other reason is 403."""
 
+MISLEADING: Final = (
+    METHODS
+    | TARGETS
+    | {
+        b"x-http-method-override",
+        b"x-http-method",
+        b"x-method-override",
+        b"x-envoy-auth-failure-mode-allowed",
+    }
+)
+"""Nobody says these to the service behind: with one of them it would serve what was not asked about."""
+
+_SEPARATOR: Final = re.compile(rb"[^a-z0-9]")
 MAX_CARRIED_BYTES: Final = 6_000
 VISIBLE: Final = "".join(chr(code) for code in range(0x21, 0x7F) if code != ord("%"))
 
@@ -87,13 +102,19 @@ def denial(reason: Reason, decision_id: str, challenge: bytes = b"Bearer", retry
 
 
 def forged(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    """The client's headers that could be taken for ours, in any spelling that some server folds into ours
-    (CVE-2026-52845): every one of these has to be removed, but for those that are replaced.
+    """What of the client's headers has to be removed: what some server could take for ours, in whatever spelling
+    (CVE-2026-52845), for the proxy's own word, or for another request than the one that was decided about. Never one
+    that is set: a proxy may remove after it has set.
     """
     replaced = {name for name, _ in said}
     spelled = {name.replace(b"-", b"_") for name in replaced}
-    names = {name for name, _ in headers if name.replace(b"_", b"-").startswith(b"x-pdp-")}
-    return sorted((names | spelled) - replaced)
+    taken = {name for name, _ in headers if _taken_for(_SEPARATOR.sub(b"-", name), replaced)}
+    return sorted((taken | spelled) - replaced)
+
+
+def _taken_for(folded: bytes, ours: set[bytes]) -> bool:
+    """Some servers take every odd character of a name for the same one."""
+    return folded in MISLEADING or folded in ours or folded.startswith(b"x-pdp-")
 
 
 def together(decisions: Sequence[Decision]) -> Decision:
