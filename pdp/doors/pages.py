@@ -9,6 +9,7 @@ needs no source of randomness, and without the key nothing can be told from a to
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -18,7 +19,6 @@ from hashlib import sha256
 from hmac import compare_digest, digest
 from typing import Any, Final
 
-from pdp.decide.cache import tagged
 from pdp.model.request import RequestError
 
 FIELD: Final = "page.token"
@@ -53,8 +53,14 @@ def question(kind: str, payload: Mapping[str, Any]) -> bytes:
     rest = {name: value for name, value in payload.items() if name != "page"}
     if isinstance(page, dict):
         rest["page"] = {name: value for name, value in page.items() if name not in ("token", "limit")} or None
-    said = tagged({name: value for name, value in rest.items() if value is not None})
-    return sha256(repr((kind, said)).encode("utf-8", "surrogatepass")).digest()
+    said = {name: value for name, value in rest.items() if value is not None}
+    written = json.dumps([kind, said], sort_keys=True, separators=(",", ":"), default=_fraction)
+    return sha256(written.encode("ascii")).digest()
+
+
+def _fraction(number: object) -> str:
+    """A number that is no integer, as a text that no request can hold: a lone surrogate is refused (`strict_json`)."""
+    return f"\ud800{number}"
 
 
 def token(key: bytes, place: Place, bound: Bound) -> str:

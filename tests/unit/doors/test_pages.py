@@ -114,6 +114,10 @@ def test_a_question_is_the_same_however_it_is_written(same: dict[str, object]) -
         QUESTION | {"context": {"n": True}},
         QUESTION | {"context": {"n": Decimal("1.0")}},
         QUESTION | {"context": {"n": "1"}},
+        QUESTION | {"context": {"n": Decimal("1")}},
+        QUESTION | {"context": {"n": "1.0"}},
+        QUESTION | {"context": {"n": 2**65}},
+        QUESTION | {"": "subject"},
         QUESTION | {"context": {"n": [1]}},
         QUESTION | {"context": {"n": 1, "m": None}},
         QUESTION | {"unknown": 1},
@@ -125,5 +129,6 @@ def test_another_question_is_another(other: dict[str, object]) -> None:
     assert pages.question("resource", other) != pages.question("resource", QUESTION)
 
 
-def test_searches_of_another_kind_are_other_questions() -> None:
-    assert pages.question("subject", QUESTION) != pages.question("resource", QUESTION)
+@pytest.mark.parametrize("more", [{}, {"": "subject"}, {"kind": "subject"}])
+def test_searches_of_another_kind_are_other_questions(more: dict[str, str]) -> None:
+    assert pages.question("subject", QUESTION | more) != pages.question("resource", QUESTION | more)
