@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import re
 
 import pytest
@@ -35,3 +37,12 @@ def test_every_code_in_use_is_in_the_catalogue_and_the_other_way_round() -> None
     texts = "\n".join(path.read_text("utf-8") for path in rooms)
     used = set(re.findall(r'"((?:proxy|envoy|istio|nginx)(?:-[a-z0-9]+)+)"', texts))
     assert used == set(CATALOGUE)
+
+
+def test_the_page_is_current() -> None:
+    loader = importlib.machinery.SourceFileLoader("make_catalogue", str(ROOT / "scripts" / "make-catalogue"))
+    spec = importlib.util.spec_from_loader("make_catalogue", loader)
+    assert spec is not None
+    script = importlib.util.module_from_spec(spec)
+    loader.exec_module(script)
+    assert (ROOT / "docs/lint-proxy.md").read_text("utf-8") == script.lint_proxy(), "run scripts/make-catalogue"
