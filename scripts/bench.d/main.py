@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
+import grpc_rows
 import http_rows
 import rows
 from table import TITLES, Line, printed
@@ -23,6 +24,8 @@ ROWS: dict[str, Callable[[rows.Effort], Iterator[Line]]] = {
     "load": rows.loading,
     "entities": rows.entities,
     "http": http_rows.throughput,
+    "grpc": grpc_rows.grpc,
+    "envoy": grpc_rows.envoy,
     "start": http_rows.start,
     "change": http_rows.change,
 }

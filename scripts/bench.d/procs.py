@@ -27,8 +27,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def _accepted(pid: int, port: int) -> bool:
-    table = Path(f"/proc/{pid}/net/tcp").read_text(encoding="utf-8").splitlines()[1:]
-    rows = [line.split() for line in table]
+    tables = (Path(f"/proc/{pid}/net/{each}").read_text(encoding="utf-8") for each in ("tcp", "tcp6"))
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
     sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}
     return any(_target(each) in sockets for each in Path(f"/proc/{pid}/fd").iterdir())
 

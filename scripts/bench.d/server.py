@@ -64,16 +64,18 @@ def _clean() -> dict[str, str]:
 
 
 @contextmanager
-def chaperone(policies: Path, directory: Path, core: int | None = None) -> Iterator[tuple[Process, int]]:
+def chaperone(policies: Path, directory: Path, core: int | None = None, **more: str) -> Iterator[tuple[Process, int]]:
     """`pdp serve` with one worker. Gives the process and the port; it may not listen yet."""
     port = free_port()
     settings = {
         "PDP_POLICIES": str(policies),
         "PDP_HTTP_LISTEN": f"127.0.0.1:{port}",
         "PDP_MANAGEMENT_LISTEN": f"127.0.0.1:{free_port()}",
+        "PDP_GRPC_LISTEN": f"127.0.0.1:{free_port()}",
         "PDP_AUDIT_DIR": str(directory / "audit"),
+        "PDP_STATE_DIR": str(directory / "state"),
         "PDP_WORKERS": "1",
-    }
+    } | more
     command = pinned(core, [sys.executable, "-m", "pdp", "serve"])
     with running(command, settings, directory / "chaperone.log") as process:
         yield process, port
