@@ -68,8 +68,8 @@ def verify(jws: Jws, key: Key) -> None:
         raise Unknown("algorithm")
     try:
         good = _MODELS[algorithm].verify(jws.signed, jws.signature, key.native)
-    except (ValueError, JoseError):
-        good = False
+    except (ValueError, JoseError) as error:
+        raise Unknown("bad-signature") from error
     if good is not True:
         raise Unknown("bad-signature")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,8 +72,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def providing() -> Iterator[Provider]:
+def providing(tls: ssl.SSLContext | None = None) -> Iterator[Provider]:
+    """With `tls`: over https, by that context."""
     server = Provider()
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -12,7 +12,7 @@ from pdp.identity.caller import Caller, Evidence, Unknown
 from pdp.identity.claims import at, code, path
 from pdp.identity.identify import Identify
 from pdp.identity.issuer import Issuer, Reading
-from tests.unit.identity.tokens import NOW, NOW_SECONDS, issuer, token
+from tests.unit.identity.tokens import NOW, NOW_SECONDS, assemble, claims, issuer, signer, token
 
 ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 ACT_REASON_OID = "2.16.840.1.113883.5.8"
@@ -209,8 +209,8 @@ def test_paths_that_are_none(text: str) -> None:
 
 def test_a_path_ends_where_there_is_no_object() -> None:
     assert at({"a": {"b": 1}}, ("a", "b")) == 1
-    for claims in ({}, {"a": None}, {"a": [{"b": 1}]}, {"a": "b"}, []):
-        assert at(claims, ("a", "b")) is None
+    for said_there in ({}, {"a": None}, {"a": [{"b": 1}]}, {"a": "b"}, []):
+        assert at(said_there, ("a", "b")) is None
 
 
 # ------------------------------------------------------------------------------------------------------------- subject
@@ -267,6 +267,9 @@ def test_an_actor_chain_is_bounded() -> None:
     assert len(said(act=act).actors) == 8
     assert why(act={"sub": "a", "act": act}) == "actor-chain"
     assert why(act={"sub": 7}) == "malformed-claims"
+    null = assemble({"alg": "ES256", "typ": "at+jwt", "kid": "k1"}, {**claims(), "act": None}, signer())
+    with pytest.raises(Unknown, match="actor-chain"):
+        Identify([issuer()]).caller(Evidence((b"Bearer " + null,)), ("token",), None, NOW)
 
 
 def test_without_auth_time_the_token_does_not_tell_of_an_authentication() -> None:

@@ -133,6 +133,13 @@ def test_checklist_24_an_answer_that_is_none_lets_nobody_in(answer: bytes) -> No
         assert why(Identify([opaque(provider)])) in ("malformed-introspection", "inactive")
 
 
+def test_an_opaque_token_has_a_bound_of_its_own() -> None:
+    with providing() as provider:
+        by = Identify([opaque(provider, max_token_bytes=600)])
+        assert why(by, b"x" * 601) == "token-too-long"
+        assert provider.asked == []
+
+
 def test_an_answer_holds_no_longer_than_the_token() -> None:
     with providing() as provider:
         provider.answers["/introspect"] = active(exp=NOW_SECONDS + 7)

@@ -261,6 +261,7 @@ def test_checklist_24_a_private_key_that_was_published_is_used_no_more() -> None
         {"x": b64(b"\0" * 33)},
         {"x": b64(b"\1" * 32)},
         {"x": signer().public["x"] + "="},
+        {"x": "A" * 42 + "B"},
         {"x": 7},
         {"kid": 7},
         {"kid": "k" * 257},
@@ -298,6 +299,14 @@ def test_an_rsa_key_that_is_weak_or_costly_is_refused(change: dict[str, Any]) ->
 @pytest.mark.parametrize("given", [None, 7, "k", [], {}, {"kty": "EC"}, {"kty": "RSA"}])
 def test_what_is_no_key_is_refused(given: object) -> None:
     assert refusal(given)
+
+
+def test_a_key_has_one_spelling() -> None:
+    """The bits that are left over in the last character are zero, or the same key had several thumbprints."""
+    public = signer().public
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".index(public["x"][-1])
+    other = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last ^ 1]
+    assert "Base64url" in refusal({**public, "x": public["x"][:-1] + other})
 
 
 def test_thumbprints_are_those_of_rfc_7638() -> None:
@@ -451,7 +460,7 @@ def test_no_cookie_is_kept_and_no_proxy_of_the_environment_is_asked(monkeypatch:
 )
 def test_keys_come_by_https_or_from_this_machine(url: str) -> None:
     assert not permitted(url)
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match="neither https nor this machine"):
         wire().get(url)
 
 

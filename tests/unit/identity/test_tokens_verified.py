@@ -12,8 +12,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pdp.identity import jose
 from pdp.identity.caller import Caller, Evidence, Unknown
 from pdp.identity.identify import Identify
+from pdp.identity.issuer import ALGORITHMS as EVERY
 from pdp.identity.issuer import KeySource
 from tests.unit.identity.tokens import (
     ALGORITHMS,
@@ -43,6 +45,7 @@ def why(given: bytes, by: Identify | None = None, now: int = NOW) -> str:
     return refused.value.kind
 
 
+ALL = frozenset(EVERY)
 GOOD_HEADER = {"alg": "ES256", "typ": "at+jwt", "kid": "k1"}
 
 
@@ -387,6 +390,28 @@ def test_checklist_20_one_kid_for_two_keys_is_told_apart_by_the_algorithm_or_ref
     twins = issuer(es, signer("ES256", "k2"))
     keys = KeySource(inline=(es.jwk(), signer("ES256", "k2").jwk(kid="same")))
     assert why(token(es), Identify([replace(twins, keys=keys)])) == "ambiguous-key"
+
+
+def test_checklist_20_a_library_that_gives_up_has_verified_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def verify(self, *_: object) -> bool:
+            raise ValueError("odd")
+
+    monkeypatch.setitem(jose._MODELS, "ES256", Broken())
+    assert why(token()) == "bad-signature"
+
+
+def test_every_curve_verifies_its_own_algorithm() -> None:
+    by = signer("ES384")
+    assert ask(token(by), identify(by, algorithms=frozenset({"ES384"}))).subject_id == "dora"
+    assert ask(token(signer("EdDSA"), header={"alg": "Ed25519"}), identify(signer("EdDSA"), algorithms=ALL)).subject_id
+
+
+def test_checklist_21_the_size_is_judged_before_anything_is_read() -> None:
+    good = token()
+    assert jose.parse(good, len(good)).signed
+    with pytest.raises(Unknown, match="token-too-long"):
+        jose.parse(good, len(good) - 1)
 
 
 def test_a_refusal_tells_the_client_nothing_of_why() -> None:
