@@ -7,7 +7,7 @@ from typing import Final
 
 from pdp.diagnostics.source import Span
 from pdp.lint.document import Map, Node
-from pdp.lint.envoy import known, tls
+from pdp.lint.envoy import clusters, known, tls
 from pdp.lint.envoy.manager import Manager, of
 from pdp.lint.envoy.world import World, local, opened, opened_node
 from pdp.lint.findings import Findings
@@ -69,9 +69,10 @@ class _Envoy:
             if name in top:
                 self._unjudged(top.at(name), "listeners, clusters or routes come from a server and cannot be judged")
         _admin(top, self.world)
+        _runtime(top, self.world)
         static = top.message("static_resources", known.STATIC)
         for each in static.messages("clusters", known.CLUSTER, "the cluster"):
-            self.world.clusters[each.text("name")] = each
+            self._cluster(each)
         for each in static.messages("listeners", known.LISTENER, "the listener"):
             self.listeners.append(each)
         for secret in static.items("secrets"):
@@ -86,8 +87,7 @@ class _Envoy:
                 case "Listener":
                     self.listeners.append(typed.message(findings, known.LISTENER, "the listener"))
                 case "Cluster":
-                    cluster = typed.message(findings, known.CLUSTER, "the cluster")
-                    self.world.clusters[cluster.text("name")] = cluster
+                    self._cluster(typed.message(findings, known.CLUSTER, "the cluster"))
                 case "RouteConfiguration":
                     table = typed.message(findings, known.ROUTES, "the route table")
                     self.world.routes[table.text("name")] = table
@@ -95,6 +95,10 @@ class _Envoy:
                     tls.secret(each, self.world)
                 case name if name not in _HARMLESS:
                     self._unjudged(beginning(each), f"the resource `{typed.type}` is not known here")
+
+    def _cluster(self, cluster: Message) -> None:
+        self.world.clusters[cluster.text("name")] = cluster
+        clusters.changes(cluster, self.world)
 
     def _unjudged(self, span: Span, message: str) -> None:
         self.world.findings.add("proxy-not-judged", span, message, "judge what it sends, or write it down")
@@ -112,11 +116,40 @@ def _admin(top: Message, world: World) -> None:
         )
 
 
+def _runtime(top: Message, world: World) -> None:
+    """Layers that turn behaviour of Envoy on and off, its defences among it."""
+    for layer in top.message("layered_runtime", ANY).messages("layers", ANY):
+        static = layer.message("static_layer", None)
+        features = [key for key in static.fields if key.startswith(("envoy.", "re2."))]
+        for name in [each for each in ("disk_layer", "rtds_layer") if each in layer]:
+            world.findings.add(
+                "proxy-not-judged",
+                layer.at(name),
+                "a runtime that comes from elsewhere can turn anything off",
+                "leave it out",
+            )
+        for key in features:
+            world.findings.add(
+                "proxy-not-judged",
+                static.at(key),
+                f"`{key}` changes how Envoy behaves, and is not judged",
+                "leave it out",
+            )
+
+
 def _listener(listener: Message, world: World) -> None:
     for name in ("api_listener", "fcds_config", "filter_chain_matcher"):
         if name in listener:
             world.findings.add(
                 "proxy-not-judged", listener.at(name), f"what `{name}` adds is not judged", "write filter chains down"
+            )
+    for each in listener.messages("listener_filters", ANY):
+        if opened(each).package == "proxy_protocol":
+            world.findings.add(
+                "envoy-trusted-hops",
+                each.anchor,
+                "whoever connects writes the address of the client (PROXY protocol)",
+                "leave it out where clients can reach this listener themselves",
             )
     addresses = [listener.message("address", known.ADDRESS)]
     addresses += [each.message("address", known.ADDRESS) for each in listener.messages("additional_addresses", ANY)]

@@ -58,13 +58,31 @@ def _on_this_host(cluster: Message) -> bool:
     return bool(found) and all(found)
 
 
-def _injects(cluster: Message, world: World) -> bool:
-    """Does an upstream filter put the secret on every question?"""
+def _upstream_filters(cluster: Message, world: World) -> list[Message]:
+    """The filters that every request to a cluster passes, behind all those of the listener."""
     options = opened_node(
         cluster.message("typed_extension_protocol_options", None).node_at(_HTTP_OPTIONS), cluster.anchor
     )
     http = options.message(world.findings, known.UPSTREAM_HTTP, "the HTTP options of the cluster")
-    return any(_injector(each, world) for each in http.messages("http_filters", known.HTTP_FILTER))
+    return http.messages("http_filters", known.HTTP_FILTER)
+
+
+def changes(cluster: Message, world: World) -> None:
+    """What a cluster makes of requests that were checked."""
+    for each in _upstream_filters(cluster, world):
+        package = opened(each).package
+        if package not in known.NEUTRAL_FILTERS | {"upstream_codec"} and not each.text("name").endswith("codec"):
+            world.findings.add(
+                "envoy-filter-behind-check",
+                each.anchor,
+                f"`{package or each.text('name')}` can change the request after it was checked",
+                "put it before the check, or do without it",
+            )
+
+
+def _injects(cluster: Message, world: World) -> bool:
+    """Does an upstream filter put the secret on every question?"""
+    return any(_injector(each, world) for each in _upstream_filters(cluster, world))
 
 
 def _injector(entry: Message, world: World) -> bool:

@@ -9,16 +9,9 @@ from pdp.lint.envoy import check, known
 from pdp.lint.envoy.world import OURS, OVERRIDES, Typed, World, opened, opened_node
 from pdp.lint.message import ANY, Message
 
-NEUTRAL: Final = known.names(
-    "adaptive_concurrency admission_control bandwidth_limit buffer compressor cors credential_injector csrf "
-    "decompressor fault gcp_authn geoip grpc_field_extraction grpc_stats grpc_web header_to_metadata health_check "
-    "ip_tagging jwt_authn kill_request local_ratelimit original_src rate_limit_quota ratelimit rbac set_metadata "
-    "stateful_session"
-)
-"""Filters that answer no request with data, and change neither path, method nor host. By the package of their type."""
-_BEFORE: Final = NEUTRAL | {"header_mutation", "oauth2"}
+_BEFORE: Final = known.NEUTRAL_FILTERS | {"header_mutation", "oauth2"}
 """Before the check a filter may change what is checked; it must not answer in the service's place."""
-_BEHIND: Final = NEUTRAL | {"cache", "cache_v2"}
+_BEHIND: Final = known.NEUTRAL_FILTERS | {"cache", "cache_v2"}
 _JUDGED: Final = OURS + OVERRIDES
 _TERMINAL: Final = frozenset({"router"})
 

@@ -60,6 +60,13 @@ class Mesh:
         self._peers()
         for patch in self._of("EnvoyFilter"):
             patches.judge(patch)
+        for plugin in self._of("WasmPlugin"):
+            self._add(
+                "proxy-not-judged",
+                plugin.message.at("kind"),
+                "a plugin can answer before the check, and change the request behind it",
+                "leave it out where patient data pass",
+            )
         for workload in self.resources:
             self._excluded(workload)
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from pdp.lint.document import List, Map, Node
 from pdp.lint.envoy import known
-from pdp.lint.envoy.filters import NEUTRAL
 from pdp.lint.envoy.world import opened_node
 from pdp.lint.istio.resources import Resource
 from pdp.lint.message import ANY, Message, beginning
@@ -95,7 +94,7 @@ def _one(node: Map, patch: Message) -> None:
     typed = opened_node(node, beginning(node))
     fields = _FIELDS.get(typed.package)
     if fields is None:
-        if typed.package not in NEUTRAL | {"header_mutation", "route"}:
+        if typed.package not in known.NEUTRAL_FILTERS | {"header_mutation", "route"}:
             patch.findings.add(
                 "proxy-not-judged",
                 typed.anchor,

@@ -78,7 +78,8 @@ class Level:
         """Is every request here answered with a redirect or an error, and nothing else?"""
         returned = self.own("return")
         if not returned:
-            return any(each.arg(0) == "all" for each in self.own("deny")) and not self.own("allow")
+            closed = any(each.arg(0) == "all" for each in self.own("deny")) and not self.own("allow")
+            return closed and self.one("satisfy") != "any"
         inner = [each for level in self.children("if") for each in level.own("return")]
         return all(refuses(each) for each in [*returned, *inner])
 

@@ -151,10 +151,10 @@ class Server:
                 f"by {', '.join(overrides)} a client asks the service for another method or path",
                 'clear each: `proxy_set_header X-Http-Method-Override "";`',
             )
-        for name in IDENTITY_HEADERS:
-            header = headers.get(name)
+        for header in location.effective("proxy_set_header"):
+            name = header.arg(0).lower()
             upstream = f"$upstream_http_{name.replace('-', '_')}"
-            if header is not None and header.arg(1) and set_by.get(header.arg(1)) != upstream:
+            if name in IDENTITY_HEADERS and header.arg(1) and set_by.get(header.arg(1)) != upstream:
                 self._add(
                     "nginx-identity-forged",
                     header.span,

@@ -212,6 +212,36 @@ def test_checklist_33_a_route_cannot_take_the_end_of_streams_back() -> None:
     assert codes(changed(ROUTE, endless)) == {"envoy-endless-stream"}
 
 
+LUA = f'{{name: x, typed_config: {{"@type": {TYPES}.extensions.filters.http.lua.v3.Lua}}}}'
+
+
+def test_a_filter_of_the_service_s_cluster_stands_behind_the_check_too() -> None:
+    options = (
+        "    typed_extension_protocol_options:\n      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n"
+        f'        "@type": {TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions\n        http_filters: [{LUA}]\n'
+    )
+    assert codes(changed("    connect_timeout: 1s\n", f"    connect_timeout: 1s\n{options}")) == {
+        "envoy-filter-behind-check"
+    }
+
+
+@pytest.mark.parametrize(
+    "layer", ["static_layer: {envoy.reloadable_features.x: false}", "disk_layer: {symlink_root: /x}", "rtds_layer: {}"]
+)
+def test_a_runtime_that_changes_envoy_is_not_fine(layer: str) -> None:
+    runtime = f"layered_runtime: {{layers: [{{name: x, {layer}}}]}}\nstatic_resources:"
+    assert codes(changed("static_resources:", runtime)) == {"proxy-not-judged"}
+
+
+def test_whoever_speaks_the_proxy_protocol_writes_addresses() -> None:
+    filters = (
+        f'- {{name: x, typed_config: {{"@type": {TYPES}.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol}}}}'
+    )
+    assert codes(changed("    listener_filters:\n", f"    listener_filters:\n    {filters}\n")) == {
+        "envoy-trusted-hops"
+    }
+
+
 def test_two_bootstraps_do_not_lend_each_other_their_clusters() -> None:
     nowhere = GRPC.replace("- name: chaperone\n    type: STRICT_DNS", "- name: elsewhere\n    type: STRICT_DNS")
     assert codes(nowhere, **{"other.yaml": HTTP}) == {"envoy-unknown-cluster"}

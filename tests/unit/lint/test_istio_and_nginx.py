@@ -109,6 +109,13 @@ def test_checklist_32_a_patch_that_is_not_known_is_not_fine(value: str) -> None:
     assert found(ISTIO | {"patch.yaml": patch})
 
 
+def test_a_plugin_is_never_fine() -> None:
+    plugin = (
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: x, namespace: ehr}\nspec: {}\n"
+    )
+    assert {each.code for each in found(ISTIO | {"plugin.yaml": plugin})} == {"proxy-not-judged"}
+
+
 # -------------------------------------------------------------------------------------------------------------- nginx
 
 
@@ -137,6 +144,8 @@ def test_a_header_of_its_own_costs_a_location_those_of_its_server() -> None:
         "location @a { auth_request off; proxy_pass http://service; }",
         "location /a { auth_request off; return 200 ok; }",
         "location /a { auth_request off; if ($arg_a) { return 403; } }",
+        "location /a { auth_request off; deny all; satisfy any; auth_basic a; }",
+        "location /a { auth_request off; deny all; allow 10.0.0.0/8; }",
         "location /a { auth_request off; if ($arg_a) { return 200 $uri; } return 403; }",
     ],
 )
@@ -147,6 +156,11 @@ def test_checklist_32_a_location_without_a_check_is_found(location: str) -> None
 @pytest.mark.parametrize("location", ["location /a { auth_request off; return 404; }", "location /b { deny all; }"])
 def test_a_location_that_only_refuses_needs_no_check(location: str) -> None:
     assert nginx("location / {", f"{location}\n location / {{") == set()
+
+
+def test_a_header_that_is_set_twice_is_judged_twice() -> None:
+    twice = "proxy_set_header X-Pdp-Subject $http_x_user; proxy_set_header X-Pdp-Decision"
+    assert nginx("proxy_set_header X-Pdp-Decision", twice) == {"nginx-identity-forged"}
 
 
 def test_what_no_location_takes_is_served_too() -> None:
