@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pdp.config.reading import Table, named
+from pdp.identity.spiffe import NotSpiffe, parse
 from pdp.model.decision import Capabilities
 
 API_DOORS: Final = ("authzen", "opa")
@@ -27,7 +29,8 @@ of `x-forwarded-client-cert`; `x-client-certificate`, a URL-encoded PEM."""
 SUBJECT_TOKENS: Final = ("accepted", "required")
 """`x-pdp-subject-token`, the subject's own token, sent along by an application: it may, or it must."""
 
-NAMES_A_CERTIFICATE: Final = ("spiffe://", "dns:", "sha256:")
+_DNS: Final = re.compile(r"dns:(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*").fullmatch
+_DIGEST: Final = re.compile(r"sha256:(?:[0-9A-Fa-f]{64}|(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2})").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,10 @@ def _profile(name: str, table: Table, shared: bytes | None) -> Profile:
     if not doors or not DOORS.issuperset(doors):
         table.wrong(f"`door` must be one of {', '.join(sorted(DOORS))}, or a list of them")
     certificates = table.texts("certificate")
-    if not all(each.startswith(NAMES_A_CERTIFICATE) for each in certificates):
-        table.wrong("`certificate` must list `spiffe://..`, `dns:NAME` or `sha256:HEX`")
+    if not all(map(_certificate, certificates)):
+        table.wrong(
+            "`certificate` must list `spiffe://..`, `dns:NAME` (exact, in lower case) or `sha256:HEX` (64 digits)"
+        )
     own = table.secret("secret_file")
     evidence = table.texts("evidence", EVIDENCE)
     if not set(evidence) <= set(EVIDENCE):
@@ -103,6 +108,14 @@ def _profile(name: str, table: Table, shared: bytes | None) -> Profile:
     )
     table.close()
     return profile
+
+
+def _certificate(text: str) -> bool:
+    """Can a certificate have this name? What none can have would be an enforcement point that is never known."""
+    try:
+        return bool(_DNS(text) or _DIGEST(text)) or str(parse(text)) == text
+    except NotSpiffe:
+        return False
 
 
 def _assertion(text: str) -> bool:

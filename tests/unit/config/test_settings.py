@@ -159,3 +159,12 @@ def test_an_unreadable_or_broken_file_is_a_problem_not_a_default(tmp_path: Path)
 def test_the_settings_page_is_current() -> None:
     page = (Path(__file__).parents[3] / "docs/settings.md").read_text()
     assert reference() in page, "run scripts/make-catalogue"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dns:*.hospital.example", "dns:", "dns:Envoy", "sha256:12", "spiffe://", "spiffe://h.example/../x", "CN=envoy"],
+)
+def test_a_certificate_name_that_nobody_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "pdp.toml").write_text(f'[pep.envoy]\ncertificate = ["{name}"]\n')
+    assert any("`certificate` must list" in each for each in problems({}, tmp_path))
