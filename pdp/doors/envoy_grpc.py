@@ -59,9 +59,7 @@ def read(data: bytes, client_certificate: str) -> Original:
     http = attributes.request.http
     if not (http.method and http.path and http.host):
         raise Refused(Reason.BAD_REQUEST, "no-http-request")
-    told = _headers(http)
-    _agreeing(told, http)
-    headers = [each for each in told if not each[0].startswith(b":")]
+    headers = _clients(_told(http), http)
     _whole_body(headers, http)
     path, query = _target(http)
     return Original(
@@ -75,7 +73,7 @@ def read(data: bytes, client_certificate: str) -> Original:
     )
 
 
-def _headers(http: Any) -> list[tuple[bytes, bytes]]:
+def _told(http: Any) -> list[tuple[bytes, bytes]]:
     """Every line, as sent, where Envoy tells so (`encode_raw_headers`); else those of one name joined with commas."""
     raw = http.header_map.headers
     if raw:
@@ -83,14 +81,22 @@ def _headers(http: Any) -> list[tuple[bytes, bytes]]:
     return [(name.encode().lower(), value.encode()) for name, value in http.headers.items()]
 
 
-def _agreeing(headers: Headers, http: Any) -> None:
-    """Method, path and host are told twice. Two requests in one are none."""
-    for name, value in headers:
-        told = PSEUDO.get(name)
-        if told is not None and value != getattr(http, told).encode():
-            raise Refused(Reason.BAD_REQUEST, "two-requests")
-    if any(value != http.host.encode() for value in lines(headers, b"host")):
-        raise Refused(Reason.BAD_REQUEST, "malformed-host")
+def _clients(told: Headers, http: Any) -> Headers:
+    """The headers of the client, without the pseudo headers: those tell method, path and host a second time. Two
+    requests in one are none.
+    """
+    headers = []
+    for each in told:
+        name, value = each
+        if name.startswith(b":"):
+            known = PSEUDO.get(name)
+            if known is not None and value != getattr(http, known).encode():
+                raise Refused(Reason.BAD_REQUEST, "two-requests")
+        elif name == b"host" and value != http.host.encode():
+            raise Refused(Reason.BAD_REQUEST, "malformed-host")
+        else:
+            headers.append(each)
+    return headers
 
 
 def _whole_body(headers: Headers, http: Any) -> None:

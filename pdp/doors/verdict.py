@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -106,15 +107,28 @@ def forged(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes]
     (CVE-2026-52845), for the proxy's own word, or for another request than the one that was decided about. Never one
     that is set: a proxy may remove after it has set.
     """
-    replaced = {name for name, _ in said}
-    spelled = {name.replace(b"-", b"_") for name in replaced}
-    taken = {name for name, _ in headers if _taken_for(_SEPARATOR.sub(b"-", name), replaced)}
+    replaced, spelled = _spelled(tuple([name for name, _ in said]))
+    taken = {name for name, _ in headers if _taken_for(_folded(name), replaced)}
     return sorted((taken | spelled) - replaced)
 
 
-def _taken_for(folded: bytes, ours: set[bytes]) -> bool:
-    """Some servers take every odd character of a name for the same one."""
+@lru_cache(64)
+def _spelled(said: tuple[bytes, ...]) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    return frozenset(said), frozenset(name.replace(b"-", b"_") for name in said)
+
+
+def _taken_for(folded: bytes, ours: frozenset[bytes]) -> bool:
     return folded in MISLEADING or folded in ours or folded.startswith(b"x-pdp-")
+
+
+def _folded(name: bytes) -> bytes:
+    """Some servers take every odd character of a name for the same one."""
+    return _folded_once(name) if len(name) <= 64 else _SEPARATOR.sub(b"-", name)
+
+
+@lru_cache(4_096)
+def _folded_once(name: bytes) -> bytes:
+    return _SEPARATOR.sub(b"-", name)
 
 
 def together(decisions: Sequence[Decision]) -> Decision:
@@ -124,6 +138,8 @@ def together(decisions: Sequence[Decision]) -> Decision:
             return each
     first = decisions[0]
     fields = first.fields
+    if len(decisions) == 1 and not first.obligations and not fields.limited:
+        return first  # Most of them.
     for each in decisions[1:]:
         fields = Fields(_common(fields.released, each.fields.released), fields.masked | each.fields.masked)
     whole = replace(
