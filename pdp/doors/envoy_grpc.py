@@ -35,7 +35,7 @@ MAX_SAID_BYTES: Final = 16_384
 
 PARTIAL_BODY: Final = b"x-envoy-auth-partial-body"
 
-PSEUDO: Final = {b":method": "method", b":path": "path", b":authority": "host"}
+TOLD_TWICE: Final = {b":method": "method", b":path": "path", b":authority": "host", b"host": "host"}
 
 _VISIBLE: Final = re.compile(rb"[ -~]*").fullmatch
 _TARGET: Final = re.compile(rb"/[!-\"$-~]*").fullmatch  # visible ASCII, from a slash on, without `#`
@@ -85,18 +85,10 @@ def _clients(told: Headers, http: Any) -> Headers:
     """The headers of the client, without the pseudo headers: those tell method, path and host a second time. Two
     requests in one are none.
     """
-    headers = []
-    for each in told:
-        name, value = each
-        if name.startswith(b":"):
-            known = PSEUDO.get(name)
-            if known is not None and value != getattr(http, known).encode():
-                raise Refused(Reason.BAD_REQUEST, "two-requests")
-        elif name == b"host" and value != http.host.encode():
-            raise Refused(Reason.BAD_REQUEST, "malformed-host")
-        else:
-            headers.append(each)
-    return headers
+    for name, value in told:
+        if name in TOLD_TWICE and value != getattr(http, TOLD_TWICE[name]).encode():
+            raise Refused(Reason.BAD_REQUEST, "malformed-host" if name == b"host" else "two-requests")
+    return [each for each in told if not each[0].startswith(b":")]
 
 
 def _whole_body(headers: Headers, http: Any) -> None:

@@ -41,6 +41,9 @@ MISLEADING: Final = (
 )
 """Nobody says these to the service behind: with one of them it would serve what was not asked about."""
 
+MAX_NAME_BYTES: Final = 256
+"""No sound header has a longer name, so that none is remembered here, or reaches the service."""
+
 _SEPARATOR: Final = re.compile(rb"[^a-z0-9]")
 MAX_CARRIED_BYTES: Final = 6_000
 VISIBLE: Final = "".join(chr(code) for code in range(0x21, 0x7F) if code != ord("%"))
@@ -107,28 +110,17 @@ def forged(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes]
     (CVE-2026-52845), for the proxy's own word, or for another request than the one that was decided about. Never one
     that is set: a proxy may remove after it has set.
     """
-    replaced, spelled = _spelled(tuple([name for name, _ in said]))
-    taken = {name for name, _ in headers if _taken_for(_folded(name), replaced)}
-    return sorted((taken | spelled) - replaced)
-
-
-@lru_cache(64)
-def _spelled(said: tuple[bytes, ...]) -> tuple[frozenset[bytes], frozenset[bytes]]:
-    return frozenset(said), frozenset(name.replace(b"-", b"_") for name in said)
-
-
-def _taken_for(folded: bytes, ours: frozenset[bytes]) -> bool:
-    return folded in MISLEADING or folded in ours or folded.startswith(b"x-pdp-")
-
-
-def _folded(name: bytes) -> bytes:
-    """Some servers take every odd character of a name for the same one."""
-    return _folded_once(name) if len(name) <= 64 else _SEPARATOR.sub(b"-", name)
+    ours = tuple([name for name, _ in said])
+    spelled = {name.replace(b"-", b"_") for name in ours}
+    taken = {name for name, _ in headers if len(name) > MAX_NAME_BYTES or _taken_for(name, ours)}
+    return sorted((taken | spelled).difference(ours))
 
 
 @lru_cache(4_096)
-def _folded_once(name: bytes) -> bytes:
-    return _SEPARATOR.sub(b"-", name)
+def _taken_for(name: bytes, ours: tuple[bytes, ...]) -> bool:
+    """Some servers take every odd character of a name for the same one."""
+    folded = _SEPARATOR.sub(b"-", name)
+    return folded in MISLEADING or folded in ours or folded.startswith(b"x-pdp-")
 
 
 def together(decisions: Sequence[Decision]) -> Decision:
