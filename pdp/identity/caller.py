@@ -59,9 +59,11 @@ class Unknown(Exception):
 
 class Waiting(Exception):
     """Something from outside is needed first (keys, an introspection). Call `work` where blocking is allowed, then ask
-    again, once; a second `Waiting` is an `Unknown`. `work` is bounded in time and raises nothing.
+    again, once; a second `Waiting` is an `Unknown`. `work` is bounded in time and raises nothing. `whose`: the issuer
+    that it has to come from, by its name here.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], None], whose: str = "") -> None:
         super().__init__()
         self.work = work
+        self.whose = whose

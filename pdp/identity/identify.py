@@ -156,13 +156,21 @@ def keys_of(issuer: Issuer) -> Keys:
     if where.file is not None:
         keep = where.keep_seconds
         source = file_source(where.file)
-        return Keys(source, refresh_seconds=FILE_SECONDS, cooldown_seconds=FILE_SECONDS, keep_seconds=keep, use=use)
+        return Keys(
+            source,
+            refresh_seconds=FILE_SECONDS,
+            cooldown_seconds=FILE_SECONDS,
+            keep_seconds=keep,
+            use=use,
+            whose=issuer.name,
+        )
     return Keys(
         _fetched(issuer),
         refresh_seconds=where.refresh_seconds,
         cooldown_seconds=where.cooldown_seconds,
         keep_seconds=where.keep_seconds,
         use=use,
+        whose=issuer.name,
     )
 
 

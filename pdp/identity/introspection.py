@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from threading import Lock
+from time import monotonic
 from typing import Any, Final, Protocol
 from urllib.parse import quote_plus
 
@@ -45,6 +46,7 @@ class Introspected:
         self._active: FIFOCache[bytes, tuple[int, int, Answer]] = FIFOCache(MAX_ANSWERS)
         self._refused: FIFOCache[bytes, tuple[int, int, Answer]] = FIFOCache(MAX_ANSWERS)
         self._silent_since: int | None = None
+        self._failures = 0
 
     def claims(self, token: bytes, digest: bytes, now: int) -> tuple[Mapping[str, Any], Validity]:
         """What the issuer says of an active token, and for how long that holds. Raises Unknown or Waiting."""
@@ -52,7 +54,8 @@ class Introspected:
         if kept is None:
             if self._silent_since is not None and abs(now - self._silent_since) < SILENT_SECONDS * SECOND:
                 raise Unknown("introspection-unavailable")
-            raise Waiting(lambda: self._ask(token, digest, now))
+            failures = self._failures
+            raise Waiting(lambda: self._ask(token, digest, now, failures), self._issuer.name)
         since, until, answer = kept
         if isinstance(answer, str):
             raise Unknown(answer)
@@ -68,15 +71,19 @@ class Introspected:
                 return found
         return None
 
-    def _ask(self, token: bytes, digest: bytes, now: int) -> None:
-        if self._kept(digest, now) is not None:
-            return  # Another request with the same token was faster.
+    def _ask(self, token: bytes, digest: bytes, now: int, failures: int) -> None:
+        """`failures`: how many there were when it was decided to ask."""
+        if self._failures != failures or self._kept(digest, now) is not None:
+            return  # Silent since, or another request with the same token was faster.
+        began = monotonic()
         try:
             document = self._wire.post(self._how.url, *self._request(token))
         except Busy:
             return  # Our own bound: that says nothing about the issuer.
         except SourceError:
-            self._silent_since = now
+            # Silent from the moment at which that is known: an exchange that hangs may take longer than the silence.
+            self._silent_since = now + int((monotonic() - began) * SECOND)
+            self._failures += 1
             return
         self._silent_since = None
         answer, until = self._judged(document, now)

@@ -129,7 +129,10 @@ class Keys:
         cooldown_seconds: int = 30,
         keep_seconds: int = 86_400,
         use: str = "sig",
+        whose: str = "",
     ) -> None:
+        """`whose`: the name of the issuer, for whoever waits."""
+        self._whose = whose
         self._source = source
         self._state: tuple[KeySet, int] | None = None if initial is None else (initial, 0)
         self._refresh = refresh_seconds * SECOND
@@ -156,11 +159,11 @@ class Keys:
             if age < self._keep:
                 flight = self._claimed(now, joining=False)  # One request goes; the others use what there is.
                 if flight is not None:
-                    raise Waiting(flight.work)
+                    raise Waiting(flight.work, self._whose)
                 return keys
         flight = self._claimed(now, joining=True)
         if flight is not None:
-            raise Waiting(flight.work)
+            raise Waiting(flight.work, self._whose)
         raise Unknown("keys-unavailable")
 
     def stale(self, now: int) -> bool:
@@ -175,7 +178,7 @@ class Keys:
             return found, keys
         flight = None if self._source is None else self._claimed(now, joining=True, unknown=True)
         if flight is not None:
-            raise Waiting(flight.work)
+            raise Waiting(flight.work, self._whose)
         raise Unknown("unknown-key")
 
     def _claimed(self, now: int, joining: bool, unknown: bool = False) -> _Flight | None:

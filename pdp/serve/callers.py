@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,10 @@ from pdp.identity.proofs import Proofs
 
 PROOFS = "proofs"
 WAITERS = 4
+"""Threads for each issuer: one that hangs keeps nobody waiting who waits for another one."""
+
+MAX_WAITING = 64
+"""Requests that wait for one issuer at a time. The next ones are refused: they would take all the places there are."""
 
 
 class Ended(Exception):
@@ -36,7 +41,9 @@ class Callers:
         self._header_type = settings.unverified_subject_type
         self._identify = Identify(settings.issuers, settings.trust_domains, Proofs(directory / PROOFS))
         self._judge = judge
-        self._outside = ThreadPoolExecutor(WAITERS, "identity")
+        self._outside: dict[str, ThreadPoolExecutor] = {}  # by the issuer's name
+        self._waiting: Counter[str] = Counter()
+        self._max_waiting = max(1, min(MAX_WAITING, settings.max_in_flight // 8))
 
     def behind(self, original: Original, profile: Profile, now: int) -> Caller:
         """Who asks through a proxy. Raises Unknown, Ended or Waiting."""
@@ -62,11 +69,24 @@ class Callers:
         return caller
 
     async def wait(self, waiting: Waiting) -> None:
-        """Let what has to come from outside come, without holding up the event loop."""
-        await asyncio.get_running_loop().run_in_executor(self._outside, waiting.work)
+        """Let what has to come from outside come, without holding up the event loop; not at all, where too many wait
+        for the same issuer.
+        """
+        whose = waiting.whose
+        if self._waiting[whose] >= self._max_waiting:
+            return
+        pool = self._outside.get(whose)
+        if pool is None:
+            pool = self._outside[whose] = ThreadPoolExecutor(WAITERS, "identity")
+        self._waiting[whose] += 1
+        try:
+            await asyncio.get_running_loop().run_in_executor(pool, waiting.work)
+        finally:
+            self._waiting[whose] -= 1
 
     def close(self) -> None:
-        self._outside.shutdown(wait=False, cancel_futures=True)
+        for pool in self._outside.values():
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _unverified(self, original: Original) -> Caller:
         """Whoever the header names, without proof: for demonstrations, on loopback alone."""
