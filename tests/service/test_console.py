@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,3 +113,40 @@ def test_off_loopback_or_with_a_secret_it_asks_for_it(tmp_path: Path) -> None:
         assert page(server, "/metrics", Authorization="Bearer a-secret-that-is-long-enough").status == 200
         assert page(server, "/", Authorization="Basic YTphLXNlY3JldC10aGF0LWlzLWxvbmctZW5vdWdo").status == 200
         assert page(server, "/live").status == 200
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"POST /events/x HTTP/1.1\r\nHost: a\r\n",
+        b"POST /api/revocations HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
+        b"POST /api/revocations HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    ],
+    ids=["nothing", "half a head", "no body, and nobody", "half a body"],
+)
+def test_slow_callers_do_not_keep_a_revocation_out(server: Server, said: bytes) -> None:
+    said = said % server.management if b"%d" in said else said
+    slow = [socket.create_connection(("127.0.0.1", server.management)) for _ in range(100)]
+    try:
+        for each in slow:
+            each.sendall(said)
+        headers = {"Host": f"127.0.0.1:{server.management}", "Content-Type": "application/json"}
+        revocation = b'{"issuer": "*", "subject": "anna"}'
+        began = time.monotonic()
+        assert server.ask("POST", "/api/revocations", revocation, headers, server.management).status == 201
+        assert time.monotonic() - began < 8
+    finally:
+        for each in slow:
+            each.close()
+
+
+def test_a_large_answer_to_a_slow_reader_is_whole(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.management)) as slow:
+        host = f"127.0.0.1:{server.management}".encode()
+        slow.sendall(b"GET /api/policy-set HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+        time.sleep(0.5)
+        found = b"".join(iter(lambda: slow.recv(64), b""))
+    head, _, body = found.partition(b"\r\n\r\n")
+    assert f"content-length: {len(body)}".encode() in head.lower()
