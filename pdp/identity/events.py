@@ -19,7 +19,7 @@ from pdp.identity.identify import keys_of
 from pdp.identity.jose import Jws
 from pdp.identity.jwk import Key
 from pdp.identity.keys import Keys
-from pdp.identity.revocations import SECOND, SESSION, SUBJECT, TOKEN, TOKENS, Revocation, instant, text
+from pdp.identity.revocations import SECOND, SESSION, SUBJECT, TOKEN, TOKENS, Revocation, identified, instant
 from pdp.identity.store import Store
 from pdp.identity.transmitter import Transmitter
 from pdp.model.request import RequestError
@@ -250,11 +250,11 @@ def _simple(subject: object, issuers: frozenset[str], where: str) -> Named:
         raise RequestError("must be an object", where)
     kind = subject.get("format")
     if kind == "iss_sub":
-        return Named(text(subject, "iss"), user=text(subject, "sub"))
+        return Named(identified(subject, "iss"), user=identified(subject, "sub"))
     if kind == "jwt_id":
-        return Named(text(subject, "iss"), token=text(subject, "jti"))
+        return Named(identified(subject, "iss"), token=identified(subject, "jti"))
     if kind == "opaque" and len(issuers) == 1:
-        return Named(next(iter(issuers)), user=text(subject, "id"))
+        return Named(next(iter(issuers)), user=identified(subject, "id"))
     if kind == "opaque":
         raise RequestError("an opaque identifier could be of several issuers: iss_sub says which", where)
     if kind == "aliases" and isinstance(subject.get("identifiers"), list):

@@ -6,6 +6,7 @@ is good; the instant only ever moves forward. An age that is not known counts as
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -145,9 +146,9 @@ def _read(given: Any, source: str, default: Callable[[str], int]) -> Revocation:
         raise RequestError(f"must name exactly one of {', '.join(NAMED)}")
     kind = kinds[0]
     return Revocation(
-        text(given, "issuer"),
+        identified(given, "issuer"),
         kind,
-        text(given, kind),
+        identified(given, kind),
         _not_before(given["not_before"]) if "not_before" in given else default(kind),
         text(given, "reason") if "reason" in given else "",
         source,
@@ -159,6 +160,14 @@ def text(given: Mapping[str, Any], name: str) -> str:
     found = given.get(name)
     if not isinstance(found, str) or not 1 <= len(found) <= MAX_TEXT or "\0" in found:
         raise RequestError(f"must be a text of 1 to {MAX_TEXT} characters", name)
+    return found
+
+
+def identified(given: Mapping[str, Any], name: str) -> str:
+    """A text that names somebody, as tokens do: in NFC, or it would refuse nobody. Raises RequestError."""
+    found = text(given, name)
+    if not found.isascii() and not unicodedata.is_normalized("NFC", found):
+        raise RequestError("must be in the normal form NFC, as in tokens: in another one it refuses nobody", name)
     return found
 
 

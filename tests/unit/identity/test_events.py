@@ -229,6 +229,7 @@ def test_an_event_that_is_not_well_formed_revokes_nothing(store: Store, changed:
         {"format": "phone_number", "phone_number": "+1"},
         {"format": "iss_sub", "iss": ISSUER},
         {"format": "iss_sub", "iss": ISSUER, "sub": ""},
+        {"format": "iss_sub", "iss": ISSUER, "sub": "Jose\u0301"},
         {"format": "aliases", "identifiers": [{"format": "email"}]},
         {"format": "complex"},
         {"format": "complex", "device": {"format": "opaque", "id": "d-1"}},

@@ -149,6 +149,8 @@ def test_a_subject_starts_anew_while_a_session_or_a_token_never_comes_back() -> 
         ({"issuer": ISSUER, "subject": 7}, "subject"),
         ({"issuer": ISSUER, "subject": "a\0b"}, "subject"),
         ({"issuer": ISSUER, "subject": "x" * 2_049}, "subject"),
+        ({"issuer": ISSUER, "subject": "Jose\u0301"}, "subject"),  # In tokens it is always "Jos\u00e9".
+        ({"issuer": "https://idp.jose\u0301.example", "subject": "dora"}, "issuer"),
         ({"issuer": ISSUER, "subject": "dora", "not_before": -1}, "not_before"),
         ({"issuer": ISSUER, "subject": "dora", "not_before": True}, "not_before"),
         ({"issuer": ISSUER, "subject": "dora", "not_before": "now"}, "not_before"),
