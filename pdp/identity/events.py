@@ -198,14 +198,17 @@ def _revocations(
     """Raises RequestError where it is not said whom they would be about: what we could not do, we do not accept."""
     if action == NOTHING:
         return []
-    named = _named(claims.get("sub_id"), transmitter.subjects)
-    if named.issuer not in transmitter.subjects:
+    found = [_named(each, transmitter.subjects) for each in _names(claims.get("sub_id"))]
+    ours = [each for each in found if each.issuer in transmitter.subjects]
+    if not ours:
         raise EventRefused("access_denied", "the transmitter may not speak of subjects of this issuer")
-    before = instant(_happened(claims, payload), now)
-    source = f"transmitter {transmitter.name}"
+    before, source = instant(_happened(claims, payload), now), f"transmitter {transmitter.name}"
+    return [_revocation(action, each, before, source) for each in ours]
 
-    def revoked(kind: str, value: str, not_before: int) -> list[Revocation]:
-        return [Revocation(named.issuer, kind, value, not_before, "", source)]
+
+def _revocation(action: str, named: Named, before: int, source: str) -> Revocation:
+    def revoked(kind: str, value: str, not_before: int) -> Revocation:
+        return Revocation(named.issuer, kind, value, not_before, "", source)
 
     if named.user and action == RENEW:
         return revoked(TOKENS, named.user, before)
@@ -214,6 +217,20 @@ def _revocations(
     if named.session:
         return revoked(SESSION, named.session, FOREVER)
     return revoked(TOKEN, named.token, FOREVER)
+
+
+def _names(subject: object) -> list[object]:
+    """One person has several names where `aliases` hold more than one `iss_sub`: under each of them tokens may live."""
+    if not isinstance(subject, dict) or subject.get("format") != "aliases":
+        return [subject]
+    return _exact(subject) or [subject]
+
+
+def _exact(aliases: Mapping[str, Any]) -> list[object]:
+    listed = aliases.get("identifiers")
+    if not isinstance(listed, list):
+        return []
+    return [each for each in listed if isinstance(each, dict) and each.get("format") == "iss_sub"]
 
 
 def _happened(claims: Mapping[str, Any], payload: Mapping[str, Any]) -> int:
@@ -257,8 +274,10 @@ def _simple(subject: object, issuers: frozenset[str], where: str) -> Named:
         return Named(next(iter(issuers)), user=identified(subject, "id"))
     if kind == "opaque":
         raise RequestError("an opaque identifier could be of several issuers: iss_sub says which", where)
-    if kind == "aliases" and isinstance(subject.get("identifiers"), list):
-        exact = [each for each in subject["identifiers"] if isinstance(each, dict) and each.get("format") == "iss_sub"]
+    if kind == "aliases":
+        exact = _exact(subject)
+        if len(exact) > 1:
+            raise RequestError("names several users", where)
         if exact:
             return _simple(exact[0], issuers, where)
     # An e-mail address or a telephone number is nobody's `sub`, and whose it is changes.

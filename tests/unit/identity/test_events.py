@@ -129,6 +129,12 @@ def test_each_event_revokes_what_the_table_says(
     assert [each.source for each in store.revocations()] == ([] if expected is None else ["transmitter idp"])
 
 
+def test_whoever_has_several_names_is_revoked_under_each_of_ours(store: Store) -> None:
+    listed = [{"format": "iss_sub", "iss": OTHER, "sub": "d"}, USER, {"format": "iss_sub", "iss": ISSUER, "sub": "dd"}]
+    aliases = {"format": "aliases", "identifiers": listed}
+    assert taken(store, event(sub_id=aliases)) == [(SUBJECT, "dora", BEFORE), (SUBJECT, "dd", BEFORE)]
+
+
 def test_every_event_of_the_profiles_is_in_the_table() -> None:
     named = {
         *("session-revoked", "token-claims-change", "credential-change", "assurance-level-change"),
@@ -231,6 +237,7 @@ def test_an_event_that_is_not_well_formed_revokes_nothing(store: Store, changed:
         {"format": "iss_sub", "iss": ISSUER, "sub": ""},
         {"format": "iss_sub", "iss": ISSUER, "sub": "Jose\u0301"},
         {"format": "aliases", "identifiers": [{"format": "email"}]},
+        {"format": "complex", "user": {"format": "aliases", "identifiers": [USER, USER]}},
         {"format": "complex"},
         {"format": "complex", "device": {"format": "opaque", "id": "d-1"}},
         {"format": "complex", "user": {"format": "email", "email": "x"}, "session": SID},
