@@ -16,6 +16,7 @@ from pdp.serve.check import Check
 from pdp.serve.desk import OPA, UNKNOWN_PEP, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Headers, Receive, Scope
 from pdp.serve.pep import Peps, api_secret
+from pdp.serve.subjects import HEADER
 
 FAULTS: Final = frozenset({Reason.FAULT, Reason.AUDIT_UNAVAILABLE})
 """Not decided: 500, and no result."""
@@ -48,6 +49,8 @@ class Opa:
             if path not in (opa.OBJECT, opa.BOOLEAN):
                 desk.record_refusal(exchange, Reason.NO_ROUTE, "unknown-document")
                 return self._told(exchange, opa.undefined(exchange.decision_id))
+            if HEADER in given:  # Whoever sends it counts on it, and nothing here would look at it.
+                raise RequestError("is not read at this door", HEADER.decode())
             payload = authzen.payload_of(given.get(b"content-type"), body, self._settings.max_depth)
             return await self._asked(payload, path == opa.BOOLEAN, profile, exchange)
         except RequestError as error:

@@ -207,3 +207,12 @@ def test_checklist_28_what_the_question_says_of_the_subject_is_not_believed(serv
     given = ASKED["authzen"] | {"subject": {"type": "user", "id": "nobody", "properties": {"role": "doctor"}}}
     answer = ask(server, "authzen", given, BOOLEAN)
     assert (answer.status, answer.json["result"]) == (200, False)
+
+
+@pytest.mark.parametrize("path", [OBJECT, BOOLEAN])
+def test_a_token_that_nobody_here_reads_is_refused_and_not_passed_over(server: Server, path: str) -> None:
+    """Whoever sends it wants its scopes, its end and its revocation to count."""
+    answer = ask(server, "authzen", ASKED["authzen"], path, X_Pdp_Subject_Token="expired")
+    assert answer.status == 400
+    assert answer.json["error"]["field"] == "x-pdp-subject-token"
+    assert "result" not in answer.json
