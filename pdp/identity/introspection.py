@@ -16,7 +16,7 @@ from cachetools import FIFOCache
 from pdp.identity.caller import Unknown, Waiting
 from pdp.identity.issuer import Introspection, Issuer
 from pdp.identity.keys import Busy, SourceError
-from pdp.identity.registered import SECOND, Validity, for_us, held, whole
+from pdp.identity.registered import SECOND, Validity, for_access, for_us, held, whole
 from pdp.model.request import RequestError, strict_json
 
 MAX_ANSWERS: Final = 2_048
@@ -115,6 +115,7 @@ class Introspected:
         if claims.get("iss", self._issuer.issuer) != self._issuer.issuer:
             raise Unknown("wrong-issuer")
         for_us(self._issuer, claims)
+        for_access(claims)  # A refresh token is active, too.
         until = now + self._how.cache_seconds * SECOND
         ends = whole(claims, "exp")
         if ends is not None:

@@ -105,6 +105,11 @@ def _no_other_token(claims: Mapping[str, Any]) -> None:
     """A JWT that does not say that it is an access token must at least not look like something else."""
     if any(name in claims for name in (*OF_ID_TOKENS, "events")):
         raise Unknown("wrong-type")
+    for_access(claims)
+
+
+def for_access(claims: Mapping[str, Any]) -> None:
+    """Nothing that its issuer calls a token of another kind. Raises Unknown."""
     for name in ("typ", "token_use"):
         said = claims.get(name)
         if isinstance(said, str) and said.lower() in NOT_FOR_ACCESS:
