@@ -64,6 +64,7 @@ class Application:
             except Disconnected:
                 return
             headers.append((b"content-length", b"%d" % len(body)))
+            body = b"" if scope["method"] == "HEAD" else body  # Left to gunicorn, each would be a line of its log.
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         elif kind == "lifespan":

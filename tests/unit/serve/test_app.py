@@ -393,3 +393,11 @@ def test_checklist_31_a_head_without_its_body_is_refused_after_a_while(
     scope = {"type": "http", "method": "POST", "raw_path": path, "query_string": b"", "headers": headers}
     asyncio.run(asyncio.wait_for(world.app(scope, receive, send), 5))
     assert sent[0]["status"] == 408
+
+
+def test_the_answer_to_a_head_has_no_body_that_a_server_would_have_to_complain_of(world: World) -> None:
+    got, headed = world.check(method="GET", user=b"nobody"), world.check(method="HEAD", user=b"nobody")
+    assert headed.status == 403
+    assert headed.body == b""
+    assert len(got.body) == int(got.headers[b"content-length"])
+    assert int(headed.headers[b"content-length"]) > 0
