@@ -14,6 +14,7 @@ from typing import Final
 
 from pdp.audit.log import EvidenceError, Log, Record, Who
 from pdp.config import Profile, Settings
+from pdp.config.peps import PROXY_DOORS
 from pdp.doors import authzen, duties
 from pdp.doors.admission import admitted
 from pdp.identity.caller import Caller
@@ -150,7 +151,7 @@ class Desk:
 
         What anybody can cause in any number shares a record (`pdp.serve.floods`), whose id the exchange has afterwards.
         """
-        if exchange.caller is None and (reason is Reason.OVERLOADED or exchange.pep == NOBODY):
+        if exchange.caller is None and _anybodys(exchange, reason):
             shared = self._floods.shared(exchange.door, exchange.pep, reason, detail, exchange.now)
             if shared:
                 exchange.decision_id = shared
@@ -209,6 +210,13 @@ class Desk:
     def unrecorded(self, exchange: Exchange) -> Answer:
         """What is answered instead of a decision whose record could not be written."""
         return self.refuse(exchange, Reason.AUDIT_UNAVAILABLE, "")
+
+
+def _anybodys(exchange: Exchange, reason: Reason) -> bool:
+    """Can anybody cause this refusal? Behind a proxy that is known there are clients that nobody knows."""
+    if reason is Reason.OVERLOADED or exchange.pep == NOBODY:
+        return True
+    return exchange.door in PROXY_DOORS and reason in (Reason.UNAUTHENTICATED, Reason.BAD_REQUEST)
 
 
 def who_of(caller: Caller | None) -> Who | None:

@@ -1,6 +1,7 @@
 """Refusals that anybody can cause in any number must not fill the disk: beyond a few in a second they share a record.
 
-Overload, enforcement points that nobody knows, requests that cannot be parsed. Each is answered at once, with the id of
+Overload, enforcement points that nobody knows, requests that cannot be parsed; behind a proxy that is known, clients
+without a token that counts. Each is answered at once, with the id of
 the record that it is counted in; that record is written when its second is over, and says how many it stands for. What
 is lost when the process is killed is that number, for one second, and never an allow.
 """

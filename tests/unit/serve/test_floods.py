@@ -102,6 +102,31 @@ def test_checklist_29_34_who_is_nobody_cannot_fill_the_disk(tmp_path: Path) -> N
     assert {each["detail"] for each in records} == {"unknown-pep"}
 
 
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [(((b"host", b"ehr.example"),), "no-subject"), (((b"host", b"a, b"), (b"x-user", b"alice")), "malformed-host")],
+)
+def test_whom_a_known_proxy_does_not_know_cannot_fill_the_disk_either(
+    tmp_path: Path, headers: tuple[tuple[bytes, bytes], ...], detail: str
+) -> None:
+    world = World(tmp_path)
+    answers = [world.ask("GET", b"/ext_authz/fhir/Record/r1", headers=headers) for _ in range(300)]
+    assert {each.status for each in answers} <= {401, 403}
+    world.app.worker.at_end()
+    records = world.records()
+    assert len(records) <= 2 * (floods.OF_THEIR_OWN + 1)
+    assert sum(each.get("count", 1) for each in records) == 300
+    assert {(each["detail"], each["pep"]) for each in records} == {(detail, "default")}
+    assert {each.headers[b"x-pdp-decision"].decode() for each in answers} == {each["decision_id"] for each in records}
+
+
+def test_who_is_known_has_a_record_of_each_refusal(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for _ in range(300):
+        world.ask("GET", b"/ext_authz/nowhere", headers=((b"host", b"ehr.example"), (b"x-user", b"nina")))
+    assert len(world.records()) == 300
+
+
 def test_a_flood_that_cannot_be_written_waits_for_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path)
     world.app.worker.late = True
