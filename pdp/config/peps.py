@@ -21,6 +21,9 @@ CONVENTIONS: Final = ("nginx", "traefik", "caddy", "haproxy", "apisix")
 OPA_INPUTS: Final = ("envoy", "kong", "apisix", "authzen")
 """Whose input counts at the OPA data API."""
 
+NOBODY: Final = "-"
+"""Who asks, in a record, where that is not known."""
+
 EVIDENCE: Final = ("token", "certificate")
 CERTIFICATES: Final = ("none", "peer", "xfcc", "header")
 """Where a proxy says which client certificate it has verified: nowhere; the gRPC `source.certificate`; the last element
@@ -68,6 +71,8 @@ def profiles(given: Any, file: Path | None, shared: bytes | None, problems: list
 
 
 def _profile(name: str, table: Table, shared: bytes | None) -> Profile:
+    if not name.isprintable() or name == NOBODY:
+        table.wrong("a profile's name stands in records, where a line break, or `-`, would mean something else")
     asserts, doors = table.texts("may_assert", ("context.*",)), table.texts("door", tuple(sorted(DOORS)), alone=True)
     if not all(map(_assertion, asserts)):
         table.wrong("`may_assert` must list `subject.NAME`, `action.NAME`, `resource.NAME`, `context.NAME`, or `*`")

@@ -159,6 +159,8 @@ def _values(
     for name, read in READERS.items():
         variable = f"PDP_{name.upper()}"
         try:
+            if environment.get(variable) == "" and name.endswith("_file"):
+                raise ValueError("is empty: a file that is not named is none")
             if environment.get(variable):
                 values[name] = read(environment[variable], directory)
             elif path and name in table:
@@ -245,6 +247,13 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.management_secret is None and not settings.management_listen.loopback:
         where = settings.management_listen
         found.append(f"management_listen: {where} is not loopback, and there is no management_secret_file")
+    secrets = [(each.name, each.secret) for each in settings.profiles]
+    secrets += [(each.name, each.secret) for each in settings.transmitters]
+    found += [
+        f"management_secret_file holds the secret of {name}, who could do all that an operator can"
+        for name, secret in secrets
+        if secret is not None and secret == settings.management_secret
+    ]
     listeners = {name: getattr(settings, name) for name in ("http_listen", "grpc_listen", "management_listen")}
     for name, where in listeners.items():
         same = next(other for other, address in listeners.items() if address == where)

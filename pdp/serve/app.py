@@ -10,14 +10,14 @@ from time import perf_counter_ns, time_ns
 
 from pdp.audit.log import Log
 from pdp.config import Settings
-from pdp.config.peps import API_DOORS
+from pdp.config.peps import API_DOORS, NOBODY
 from pdp.doors import authzen, envoy, forward_auth, opa
 from pdp.model.decision import Reason
 from pdp.serve import metadata, port, tls
 from pdp.serve.api import Api
 from pdp.serve.callers import Callers
 from pdp.serve.check import Check
-from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, NOBODY, OPA, Desk, Exchange
+from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, OPA, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Disconnected, Headers, Receive, Scope, Send
 from pdp.serve.limits import Limits
 from pdp.serve.opa import Opa

@@ -14,7 +14,7 @@ from typing import Final
 
 from pdp.audit.log import EvidenceError, Log, Record, Who
 from pdp.config import Profile, Settings
-from pdp.config.peps import PROXY_DOORS
+from pdp.config.peps import NOBODY, PROXY_DOORS
 from pdp.doors import authzen, duties
 from pdp.doors.admission import admitted
 from pdp.identity.caller import Caller
@@ -32,7 +32,6 @@ EXT_AUTHZ: Final = "ext_authz"
 GRPC: Final = "grpc"
 FORWARD_AUTH: Final = "forward_auth"
 OPA: Final = "opa"
-NOBODY: Final = "-"
 UNKNOWN_PEP: Final = "unknown-pep"
 
 PROBLEMS: Final = {

@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from pdp.config import Address, ConfigError, load, reference
 from pdp.model.decision import Capabilities
+from tests.unit.identity.tokens import signer
 
 SECRET = "a-secret-that-is-long-enough"
 
@@ -108,6 +110,29 @@ def test_management_off_loopback_needs_its_own_secret(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
     environment = {"PDP_MANAGEMENT_LISTEN": "0.0.0.0:8282", "PDP_MANAGEMENT_SECRET_FILE": "secret"}
     assert load(environment, tmp_path).management_secret == SECRET.encode()
+
+
+@pytest.mark.parametrize(
+    "section", ["[pep.app]", '[transmitter.idp]\nissuer = "https://idp.example"\naudience = "us"\nkeys_file = "keys"']
+)
+def test_nobody_who_asks_has_the_secret_of_the_operator(tmp_path: Path, section: str) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "same").write_text(SECRET + "\n")
+    (tmp_path / "keys").write_text(json.dumps({"keys": [signer().jwk()]}))
+    issuer = '[issuer.idp]\nissuer = "https://idp.example"\naudience = "us"\nkeys_file = "keys"\n'
+    (tmp_path / "pdp.toml").write_text(f'management_secret_file = "secret"\n{issuer}{section}\nsecret_file = "same"\n')
+    assert any("all that an operator can" in each for each in problems({}, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["PEP_SECRET", "MANAGEMENT_SECRET", "TLS_CLIENT_CA", "TLS_CERTIFICATE"])
+def test_a_file_whose_variable_is_empty_is_not_no_file(tmp_path: Path, name: str) -> None:
+    assert any("is empty" in each for each in problems({f"PDP_{name}_FILE": ""}, tmp_path))
+
+
+@pytest.mark.parametrize("name", ['"-"', '"a\\nb"', '"a\\u2028b"'])
+def test_a_profile_is_not_called_nobody_or_two_lines(tmp_path: Path, name: str) -> None:
+    (tmp_path / "pdp.toml").write_text(f"[pep.{name}]\n")
+    assert any("a profile's name" in each for each in problems({}, tmp_path))
 
 
 def test_two_profiles_may_not_share_a_secret_at_one_door(tmp_path: Path) -> None:
