@@ -174,7 +174,11 @@ class Log:
             members["action"] = request.action[:MAX_TEXT]
             members["resource"] = {"type": request.resource_type[:MAX_TEXT], "id": request.resource_id[:MAX_TEXT]}
         if record.who is not None:
-            members |= _who(record.who)
+            who = record.who
+            established = {"type": who.subject_type[:MAX_TEXT], "id": who.subject_id[:MAX_TEXT]}
+            members["identity"] = _identity(who)
+            if members.setdefault("subject", established) != established:
+                members["identity"]["subject"] = established  # An application asked about somebody else.
         if record.found is not None:
             members["search"] = _found(record.found)
         if record.detail:
@@ -215,7 +219,7 @@ class Log:
         return f"{self._stamp}{rest:06d}Z"
 
 
-def _who(who: Who) -> dict[str, Any]:
+def _identity(who: Who) -> dict[str, Any]:
     identity: dict[str, Any] = {"via": who.via}
     if who.issuer:
         identity["issuer"] = who.issuer[:MAX_TEXT]
@@ -227,8 +231,7 @@ def _who(who: Who) -> dict[str, Any]:
         identity["scopes"] = [each[:MAX_NAME] for each in who.scopes[:MAX_DISCARDED]]
     if who.warnings:
         identity["warnings"] = list(who.warnings)
-    subject = {"type": who.subject_type[:MAX_TEXT], "id": who.subject_id[:MAX_TEXT]}
-    return {"subject": subject, "identity": identity}
+    return identity
 
 
 def _found(found: Found) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.log import EvidenceError, Log, Record
+from pdp.audit.log import EvidenceError, Log, Record, Who
 from pdp.model.decision import Decision, Effect, Fields, Obligation, Reason, RuleError
 from pdp.model.request import Request
 
@@ -70,6 +70,18 @@ def test_checklist_34_a_refusal_before_evaluation_is_recorded_too(tmp_path: Path
     assert found["detail"] == "dot-segment"
     assert found["program_digest"] == "p"
     assert "subject" not in found
+
+
+def test_who_was_asked_about_and_who_was_established_are_both_told_where_they_differ(tmp_path: Path) -> None:
+    log = Log(tmp_path, "w")
+    asked = Request("user", "dora", "read", "record", "r")
+    for who in (Who("user", "dora", "token"), Who("user", "nina", "token")):
+        log.append(record(request=asked, who=who))
+    log.append(record(request=None, who=Who("user", "nina", "token")))
+    same, other, none = lines(tmp_path)
+    assert (same["subject"]["id"], same["identity"]) == ("dora", {"via": "token"})
+    assert (other["subject"]["id"], other["identity"]["subject"]) == ("dora", {"type": "user", "id": "nina"})
+    assert (none["subject"]["id"], none["identity"]) == ("nina", {"via": "token"})
 
 
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:
