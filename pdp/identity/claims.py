@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pdp.identity import scopes
 from pdp.identity.caller import Caller, Unknown
 from pdp.identity.issuer import Issuer, Reading
 from pdp.identity.registered import SECOND, Validity, identifier, identifying, whole
@@ -182,6 +183,8 @@ def caller(issuer: Issuer, claims: Mapping[str, Any], validity: Validity, now: i
     if authenticated is not None and now < (authenticated - issuer.leeway_seconds) * SECOND:
         raise Unknown("not-yet-valid")
     acr, amr, warnings = _assurance(claims)
+    if not smart and issuer.smart_scopes is None and any(map(scopes.parse, _scopes(claims.get("scope")))):
+        warnings = (*warnings, "smart-scopes-ignored")
     subject_id, sub = _subject(issuer, claims), identifier(claims, "sub")
     return Caller(
         subject_type=_type(issuer, claims),

@@ -128,6 +128,16 @@ def test_scopes_narrow_only_where_they_are_smart_scopes() -> None:
     assert said({"profile": "smart", "smart_scopes": False}, scope="user/*.rs").scopes is None
 
 
+def test_smart_scopes_that_an_issuers_profile_passes_over_are_on_record() -> None:
+    """Whoever forgot the profile sees that the tokens were meant to open less."""
+    ignored = ("smart-scopes-ignored",)
+    assert said(scope="openid patient/Observation.rs").warnings == ignored
+    assert said({"profile": "iua"}, scope="user/*.*").warnings == ignored
+    assert said(scope="openid profile patient/observation.rs").warnings == ()
+    assert said({"profile": "smart"}, scope="user/*.rs").warnings == ()
+    assert said({"smart_scopes": False}, scope="user/*.rs").warnings == (), "that was said on purpose"
+
+
 @pytest.mark.parametrize("patient", [7, "", ["p-1"], "a\0"])
 def test_a_launch_patient_is_an_identifier(patient: Any) -> None:
     assert why({"profile": "smart"}, patient=patient) == "malformed-claims"
