@@ -55,6 +55,11 @@ class Identify:
                 return certificate.caller(certificate.peer(evidence.certificate, self._domains, now), self._domains)
         raise Unknown("no-evidence")
 
+    def problems(self) -> dict[str, str]:
+        """What issuers, by name, have to say and did not when they were last asked. For the operator."""
+        asked: dict[str, Keys | Introspected] = {**self._keys, **self._introspected}
+        return {name: each.problem for name, each in asked.items() if each.problem}
+
     # ------------------------------------------------------------------------------------------------------- a token
 
     def _by_token(self, evidence: Evidence, names: frozenset[str] | None, now: int) -> Caller:

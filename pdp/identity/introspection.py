@@ -47,6 +47,7 @@ class Introspected:
         self._refused: FIFOCache[bytes, tuple[int, int, Answer]] = FIFOCache(MAX_ANSWERS)
         self._silent_since: int | None = None
         self._failures = 0
+        self.problem = ""  # of the last exchange, for the operator
 
     def claims(self, token: bytes, digest: bytes, now: int) -> tuple[Mapping[str, Any], Validity]:
         """What the issuer says of an active token, and for how long that holds. Raises Unknown or Waiting."""
@@ -80,12 +81,13 @@ class Introspected:
             document = self._wire.post(self._how.url, *self._request(token))
         except Busy:
             return  # Our own bound: that says nothing about the issuer.
-        except SourceError:
+        except SourceError as error:
+            self.problem = str(error)
             # Silent from the moment at which that is known: an exchange that hangs may take longer than the silence.
             self._silent_since = now + int((monotonic() - began) * SECOND)
             self._failures += 1
             return
-        self._silent_since = None
+        self._silent_since, self.problem = None, ""
         answer, until = self._judged(document, now)
         with self._lock:
             kept, other = (

@@ -36,7 +36,7 @@ class Application:
         self._in_flight = 0
         self.worker = Worker(settings, runtime, log)
         self._desk = Desk(settings, log, self.worker, Limits(settings.limits, runtime, self.worker.metrics.limited))
-        callers = Callers(settings, runtime.directory, self.worker.following.sessions.judge)
+        self._callers = callers = Callers(settings, runtime.directory, self.worker.following.sessions.judge)
         check = Check(self._desk, callers)
         if port.wanted(settings):
             from pdp.serve.grpc_server import Server  # Only here, after the fork: grpcio does not outlive one.
@@ -113,6 +113,7 @@ class Application:
 
     def each_second(self) -> None:
         self._desk.tell_floods(time_ns() // 1000)
+        self.worker.outside(self._callers.problems())
 
     def _at_end(self) -> None:
         self._desk.tell_floods(time_ns() // 1000, all_of_them=True)

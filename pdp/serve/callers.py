@@ -40,6 +40,7 @@ class Callers:
         self._header = settings.trust_unverified_subject_header.encode("ascii")
         self._header_type = settings.unverified_subject_type
         self._identify = Identify(settings.issuers, settings.trust_domains, Proofs(directory / PROOFS))
+        self.problems = self._identify.problems
         self._judge = judge
         self._outside: dict[str, ThreadPoolExecutor] = {}  # by the issuer's name
         self._waiting: Counter[str] = Counter()

@@ -7,7 +7,7 @@ import gc
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -64,6 +64,7 @@ class Worker:
         self.beside: Beside | None = None
         self._signature: tuple[int, int] | None = None
         self._load_problem = ""
+        self._outside: Mapping[str, str] = {}
         self._audit_problem = ""
         self._audit_failed_at = 0.0
         self._reported = 0
@@ -167,6 +168,14 @@ class Worker:
             self._audit_problem = ""
             say("the log can be written again")
 
+    def outside(self, problems: Mapping[str, str]) -> None:
+        """What did not come from identity providers, by issuer: said once, until it is another problem."""
+        before, self._outside = self._outside, problems
+        for name in sorted(problems.keys() - before.keys()):
+            say(f"ALARM: [issuer.{name}]: {problems[name]}; what was known before counts as long as the settings say")
+        for name in sorted(before.keys() - problems.keys()):
+            say(f"mended: [issuer.{name}]")
+
     def report(self, error: Exception, decision_id: str) -> None:
         """A fault of ours, for the operator: where, but not the message, which may quote values. Bounded."""
         self._reported += 1
@@ -212,6 +221,8 @@ class Worker:
             found.append("the builder is silent")
         if not self._audit_able(now):
             found.append("audit")
+        if self._outside:
+            found.append("an identity provider")
         if self.beside is not None and self.beside.problem:
             found.append(self.beside.problem)
         return found + self.following.problems()

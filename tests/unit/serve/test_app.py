@@ -13,6 +13,7 @@ import pytest
 from pdp.audit.log import EvidenceError, Log
 from pdp.config import Profile, Settings
 from pdp.doors.route import Table
+from pdp.identity.issuer import KeySource
 from pdp.identity.store import prepare
 from pdp.model.decision import Capabilities, Decision, Effect, Reason
 from pdp.model.entities import Entities
@@ -22,6 +23,7 @@ from pdp.serve.app import Application
 from pdp.serve.runtime import Runtime
 from pdp.serve.snapshot import Snapshot
 from tests.unit.doors.shop import route, schema
+from tests.unit.identity import tokens
 
 BODY = {
     "subject": {"type": "user", "id": "alice"},
@@ -401,3 +403,19 @@ def test_the_answer_to_a_head_has_no_body_that_a_server_would_have_to_complain_o
     assert headed.body == b""
     assert len(got.body) == int(got.headers[b"content-length"])
     assert int(headed.headers[b"content-length"]) > 0
+
+
+def test_a_key_file_that_broke_is_told_the_operator(tmp_path: Path) -> None:
+    """It is as old as the last one that was whole, with keys that were meant to go."""
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [tokens.signer().jwk()]}))
+    issuer = tokens.issuer(keys=KeySource(file=file))
+    world = World(tmp_path, trust_unverified_subject_header="", issuers=(issuer,))
+    headers = [(b"host", b"ehr.example"), (b"authorization", b"Bearer " + tokens.token())]
+    for whole, content in ((True, file.read_text()), (False, file.read_text()[:40]), (True, file.read_text())):
+        file.write_text(content)
+        keys = world.app._callers._identify._keys["idp"]
+        keys._fetch(0)
+        world.ask("GET", b"/ext_authz/fhir/Record/r1", headers=headers)
+        world.app.each_second()
+        assert (b"an identity provider" in world.ask("GET", b"/ready").body) is not whole

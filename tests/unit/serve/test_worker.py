@@ -40,3 +40,18 @@ def test_what_could_not_be_loaded_is_tried_again_and_shown(
     assert worker.snapshot is not None
     worker._load_if_changed()
     assert answers == []
+
+
+def test_what_an_identity_provider_does_not_say_is_said_once_and_shown(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(module, "say", said.append)
+    for _ in range(3):
+        worker.outside({"idp": "keys.json is no key set"})
+    assert b"an identity provider" in worker.ready(0)[1]
+    assert b"idp" not in worker.ready(0)[1].replace(b"identity provider", b"")
+    worker.outside({})
+    assert b"an identity provider" not in worker.ready(0)[1]
+    assert ["keys.json is no key set" in each for each in said] == [True, False]
+    assert said[1] == "mended: [issuer.idp]"
