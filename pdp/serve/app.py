@@ -119,11 +119,12 @@ class Application:
         self._desk.tell_floods(time_ns() // 1000, all_of_them=True)
 
     def _door(self, path: bytes) -> tuple[str, Handler] | None:
-        if envoy.covers(path):
+        found = self._doors.get(path)
+        if found is None and envoy.covers(path):
             return EXT_AUTHZ, self._proxy.ext_authz
-        if opa.covers(path):
+        if found is None and opa.covers(path):
             return OPA, self._opa.data
-        return self._doors.get(path)
+        return found
 
     def _refuse(self, exchange: Exchange, reason: Reason, kind: str) -> Answer:
         refuse = self._desk.refuse if exchange.door in API_DOORS else self._proxy.refuse
