@@ -38,8 +38,8 @@ class Settings:
     policies: Annotated[Path, reading.path] = Path("policies/hospital")
     # Where decisions are asked for. Any other address than loopback needs a secret for every enforcement point.
     http_listen: Annotated[Address, reading.address] = Address("127.0.0.1", 8181)
-    # Where Envoy asks over gRPC; `0.0.0.0` is every address of the machine, of IPv6 too. Any other address than loopback
-    # needs a secret or a certificate for every enforcement point of that door. Port 0: no gRPC.
+    # Where Envoy asks over gRPC; `0.0.0.0` is every address of the machine, of IPv6 too. Any other address than
+    # loopback needs a secret or a certificate for every enforcement point of that door. Port 0: no gRPC.
     grpc_listen: Annotated[Address, reading.address] = Address("127.0.0.1", 9191)
     # The certificate (PEM, with its chain) that decisions are served with, HTTP and gRPC, TLS 1.2 at least. Read again
     # when the file changes; needs `tls_key_file`. When it is not set: no TLS.
