@@ -27,6 +27,9 @@ VERSION: Final = 1
 MAX_REVOCATIONS: Final = 1_000_000
 """Every worker holds all of them in memory."""
 
+OF_TRANSMITTERS: Final = "transmitter "
+"""What the source of a revocation by an event begins with."""
+
 IDLE: Final = "idle"
 TOO_OLD: Final = "too-old"
 
@@ -240,11 +243,11 @@ class Store:
         with self._writing(durable=False):
             execute = self._connection.execute
             execute("DELETE FROM sessions WHERE kept_until < ?", (now,))
-            # A session or a token is gone by then, so that what refuses it for ever need not stay for ever.
+            # What its own provider has ended it does not renew. What an operator has ended it may renew for years.
             execute(
                 "DELETE FROM revocations WHERE recorded < ?"
-                " AND (not_before < ? OR (not_before = ? AND kind IN (?, ?)))",
-                (before, before, FOREVER, SESSION, TOKEN),
+                " AND (not_before < ? OR (not_before = ? AND kind IN (?, ?) AND source LIKE ?))",
+                (before, before, FOREVER, SESSION, TOKEN, OF_TRANSMITTERS + "%"),
             )
             execute("DELETE FROM events WHERE recorded < ?", (before,))
 
@@ -253,7 +256,7 @@ class Store:
         key = (revocation.kind, revocation.issuer, revocation.value)
         row = self._connection.execute(query, key).fetchone()
         before = None if row is None else Revocation(*row)
-        if before is not None and before.not_before >= revocation.not_before:
+        if before is not None and (before.not_before, _lasts(before)) >= (revocation.not_before, _lasts(revocation)):
             return before
         if before is None and self._count() >= MAX_REVOCATIONS:
             raise StoreError(f"{self._path} holds {MAX_REVOCATIONS} revocations, and no more fit")
@@ -295,6 +298,11 @@ class Store:
         except (sqlite3.Error, sqlite3.Warning, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise StoreError(f"{self._path} {what}: {reason}") from error
+
+
+def _lasts(revocation: Revocation) -> bool:
+    """Is a permanent one never forgotten?"""
+    return not revocation.source.startswith(OF_TRANSMITTERS)
 
 
 def prepare(directory: Path) -> None:

@@ -236,7 +236,8 @@ def test_nothing_is_forgotten_before_its_time(store: Store) -> None:
     store.revoke([Revocation(ISSUER, SUBJECT, "old", NOW)], NOW)
     store.revoke([Revocation(ISSUER, SUBJECT, "later", NOW + 9 * day)], NOW)
     store.revoke([Revocation(ISSUER, SUBJECT, "never", FOREVER)], NOW)
-    store.revoke([Revocation(ISSUER, kind, "its life", FOREVER) for kind in (SESSION, TOKEN)], NOW)
+    ended = [Revocation(ISSUER, kind, "its life", FOREVER, "", "transmitter idp") for kind in (SESSION, TOKEN)]
+    store.revoke(ended, NOW)
     store.take_event(ISSUER, "e-1", b"event", "kind", [], NOW)
     store.save([Session(b"k", 0, 0, NOW, NOW, "idle", 0, 0, NOW + day)], NOW)
     store.forget(NOW + day, day)
@@ -246,6 +247,21 @@ def test_nothing_is_forgotten_before_its_time(store: Store) -> None:
     assert {each.value for each in store.revocations()} == {"later", "never"}
     assert store.session(b"k") is None
     assert store.take_event(ISSUER, "e-1", b"another", "kind", [], NOW)
+
+
+@pytest.mark.parametrize("source", ["api", "file"])
+@pytest.mark.parametrize("kind", [SESSION, TOKEN])
+def test_what_an_operator_ended_for_ever_stays_so_however_long_its_provider_renews_it(
+    store: Store, kind: str, source: str
+) -> None:
+    year = 366 * 86_400 * SECOND
+    by_hand = Revocation(ISSUER, kind, "s-1", FOREVER, "", source)
+    by_event = replace(by_hand, source="transmitter idp")
+    store.revoke([by_event], NOW)
+    first = store.revoke([by_hand], NOW)[0]
+    assert store.revoke([by_event], NOW) == [first]
+    store.forget(NOW + year, 30 * 86_400 * SECOND)
+    assert [(each.value, each.source) for each in store.revocations()] == [("s-1", source)]
 
 
 def test_the_store_is_for_its_owner_alone(tmp_path: Path) -> None:
