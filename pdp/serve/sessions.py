@@ -116,6 +116,8 @@ class Following:
         version = store.version()
         if version != self._version:
             sequence = store.sequence()  # Read first: what comes in between is read twice rather than never.
+            if sequence < self._sequence:  # An older state was restored under us: all of it may be new.
+                self._sequence = 0
             used = store.sessions(self._sequence) if self._version >= 0 else ()  # At first none is in memory.
             self.sessions.read(store.revocations(self._sequence), used, now)
             self._version, self._sequence = version, sequence

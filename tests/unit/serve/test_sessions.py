@@ -1,7 +1,8 @@
 """A worker that follows the store: what others revoke, a file of revocations, a store that fails, clocks that step."""
 
 import json
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -70,6 +71,21 @@ def test_what_is_revoked_is_refused_in_every_worker_after_one_look(tmp_path: Pat
     clocks.go(*workers)
     assert [judge(each, clocks) for each in workers] == [REVOKED, REVOKED, REVOKED]
     assert judge(started(tmp_path, clocks), clocks) == REVOKED
+
+
+def test_what_is_revoked_after_an_older_state_was_restored_in_place_counts(tmp_path: Path, clocks: Clocks) -> None:
+    worker, store = started(tmp_path, clocks), Store(tmp_path / "state")
+    old = Caller("user", "old", "token", issuer=ISSUER, session="s-0", issued=NOW, authenticated=NOW)
+    for name in ("old", "a", "b", "c"):
+        store.revoke([Revocation(ISSUER, SUBJECT, name, clocks.now + SECOND)], clocks.now)
+    clocks.go(worker)
+    with closing(sqlite3.connect(tmp_path / "state" / FILE)) as restored, restored:
+        restored.execute("DELETE FROM revocations")
+        restored.execute("UPDATE counter SET sequence = 0")
+    store.revoke([Revocation(ISSUER, SUBJECT, "dora", clocks.now + SECOND)], clocks.now)
+    clocks.go(worker)
+    assert judge(worker, clocks) == REVOKED
+    assert judge(worker, clocks, old) == REVOKED, "what was known stays in force"
 
 
 def test_use_in_one_worker_keeps_the_session_alive_in_another(tmp_path: Path, clocks: Clocks) -> None:
