@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from time import time_ns
 from typing import Any, Final
 
 from pdp.config import Profile
@@ -54,6 +55,7 @@ class Check:
         return self._again(original, profile, exchange)
 
     def _again(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
+        exchange.now = time_ns() // 1000  # What has ended meanwhile has ended: waiting buys no older time.
         try:
             return self.verdict(original, profile, exchange)
         except Waiting:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from time import time_ns
 from typing import Final
 
 from pdp.config import Profile
@@ -60,6 +61,7 @@ class Subjects:
             return self._shown(evidence, profile, exchange)
         except Waiting as waiting:
             await self._callers.wait(waiting)
+            exchange.now = time_ns() // 1000  # Waiting buys no older time.
         try:
             return self._shown(evidence, profile, exchange)
         except Waiting:

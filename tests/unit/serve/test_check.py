@@ -1,5 +1,6 @@
 """Between reading and answering, at every proxy door: nobody is decided about who was not established."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pdp.config.sessions import SessionSettings
 from pdp.doors.original import Original
 from pdp.doors.stepup import StepUp
 from pdp.doors.verdict import Verdict
+from pdp.identity.issuer import KeySource
 from pdp.identity.revocations import Revocation
 from pdp.identity.scopes import Need, Smart
 from pdp.model.decision import Decision, Effect, Reason, Refusal
@@ -168,3 +170,20 @@ def test_a_deny_that_only_a_step_up_would_lift_challenges(tmp_path: Path) -> Non
     assert (verdict.status, verdict.decision.reason) == (401, Reason.STEP_UP)
     assert b'acr_values="urn:mfa"' in dict(verdict.denial_headers())[b"www-authenticate"]
     assert world.records()[-1]["reason"] == "step_up"
+
+
+def test_a_token_that_ends_while_its_keys_are_fetched_opens_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [tokens.signer().jwk()]}))
+    issuer = tokens.issuer(keys=KeySource(file=file), subject_type="user")
+    world = World(tmp_path, trust_unverified_subject_header="", issuers=(issuer,))
+    now = time.time_ns() // 1_000_000_000
+    token = tokens.token(sub="alice", iat=now - 10, exp=now + 60)
+    assert ask(world, (b"authorization", b"Bearer " + token)).status == 200
+    keys = world.app._callers._identify._keys["idp"]
+    keys._state, keys._flight, keys._tried, keys._refresh = None, None, {}, 10**9  # As after a start, by URL.
+    monkeypatch.setattr("pdp.serve.check.time_ns", lambda: (now + 61) * 1_000_000_000)
+    assert ask(world, (b"authorization", b"Bearer " + token)).status == 401
+    assert world.records()[-1]["detail"] == "expired"
