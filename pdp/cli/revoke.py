@@ -1,4 +1,4 @@
-"""`pdp revoke`: end what somebody may do, now and in every worker, by asking the management listener of the service."""
+"""`pdp revoke`: end what somebody may do, now and in every worker, by asking the management listener of each host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add(subparsers: Subparsers) -> None:
             "Refuse what was issued before an instant, in every worker within a second. A subject or a client starts"
             " anew with its next login; a session or a token never comes back."
         ),
-        epilog="exit codes: 0 in force, 1 not stored: ask again, 2 usage, or the service cannot be asked",
+        epilog="exit codes: 0 in force at each --url, 1 not stored (of several: not by all), 2 usage, or not to be asked",
     )
     parser.add_argument("--issuer", required=True, help="`iss` of the tokens, a trust domain, or * for any")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -37,22 +37,44 @@ def add(subparsers: Subparsers) -> None:
     what.add_argument("--client", help="every token issued to this client before")
     parser.add_argument("--not-before", metavar="WHEN", help="seconds since the epoch, or `forever`")
     parser.add_argument("--reason", help="for the list of revocations")
-    parser.add_argument("--url", help="of the management listener (else as the settings say)")
+    parser.add_argument(
+        "--url",
+        action="append",
+        help="of the management listener (else as the settings say); once for each host, since each has its own",
+    )
     parser.add_argument("--secret-file", type=Path, help="with the secret of that listener (else as the settings say)")
     parser.add_argument("--output", choices=("human", "json"), default="human")
 
 
 def run(args: argparse.Namespace) -> int:
-    url, secret = _where(args)
-    status, answer = _post(url + PATH, asked(args), secret)
-    if status == 201:
-        if args.output == "json":
-            from pdp.cli.terminal import emit_json
+    """A revocation is in force on the hosts that took it, and on no other: so each is told, and each has to answer."""
+    urls, secret = _where(args)
+    body = asked(args)
+    taken: list[dict[str, Any]] = []
+    failed: dict[str, Failure] = {}
+    for url in urls:
+        try:
+            taken.append(_told(url, body, secret) | ({"url": url} if len(urls) > 1 else {}))
+        except Failure as failure:
+            failed[url] = failure
+    if len(urls) == 1 and failed:
+        raise failed[urls[0]]
+    _print(taken, args.output, alone=len(urls) == 1)
+    if failed:
+        why = "\n".join(f"  {url}: {failure}" for url, failure in failed.items())
+        raise Failure(
+            f"not in force at {len(failed)} of {len(urls)}:\n{why}",
+            "what the others took is in force there; ask these again",
+            FINDINGS,
+        )
+    return FINE
 
-            emit_json(answer)
-        else:
-            print(_sentence(answer))
-        return FINE
+
+def _told(url: str, body: dict[str, Any], secret: bytes | None) -> dict[str, Any]:
+    """What one service has stored. Raises Failure: nothing is known to be in force there."""
+    status, answer = _post(url + PATH, body, secret)
+    if status == 201 and isinstance(answer, dict):
+        return answer
     message = _message(answer)
     if status == 503:
         raise Failure(f"not revoked: {message}", "nothing has changed; ask again", FINDINGS)
@@ -61,6 +83,16 @@ def run(args: argparse.Namespace) -> int:
             f"{url} refuses us ({status})", "--secret-file names the secret of the management listener", USAGE
         )
     raise Failure(f"not revoked: {message} ({status})", code=USAGE)
+
+
+def _print(taken: list[dict[str, Any]], output: str, alone: bool) -> None:
+    if output == "json":
+        from pdp.cli.terminal import emit_json
+
+        emit_json(taken[0] if alone else taken)
+        return
+    for answer in taken:
+        print(_sentence(answer) if alone else f"{answer['url']}: {_sentence(answer)}")
 
 
 def asked(args: argparse.Namespace) -> dict[str, Any]:
@@ -82,18 +114,19 @@ def _instant(text: str) -> int | str:
     raise Failure("--not-before must be whole seconds since the epoch, or `forever`")
 
 
-def _where(args: argparse.Namespace) -> tuple[str, bytes | None]:
-    """The URL of the management listener, and its secret."""
+def _where(args: argparse.Namespace) -> tuple[list[str], bytes | None]:
+    """The URLs of the management listeners, and their secret."""
     from pdp.config import ConfigError, load
     from pdp.config.reading import secret, url
 
     try:
-        if args.url and args.secret_file:
-            return url(args.url, Path()), secret(args.secret_file)
+        urls = list(dict.fromkeys(url(each, Path()) for each in args.url or ()))
+        if urls and args.secret_file:
+            return urls, secret(args.secret_file)
         settings = load(dict(os.environ), Path.cwd())
         shown = secret(args.secret_file) if args.secret_file else settings.management_secret
-        if args.url:
-            return url(args.url, Path()), shown
+        if urls:
+            return urls, shown
     except ConfigError as error:
         listed = "\n".join(f"  {each}" for each in error.problems)
         raise Failure(f"the settings cannot be used:\n{listed}", "--url and --secret-file need none", USAGE) from error
@@ -101,7 +134,7 @@ def _where(args: argparse.Namespace) -> tuple[str, bytes | None]:
         raise Failure(str(error), code=USAGE) from error
     listen = settings.management_listen
     host = EVERYWHERE.get(listen.host, listen.host)
-    return f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}", shown
+    return [f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}"], shown
 
 
 def _post(url: str, body: dict[str, Any], secret: bytes | None) -> tuple[int, Any]:
