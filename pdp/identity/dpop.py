@@ -72,11 +72,14 @@ def _proof(thumbprint: str, evidence: Evidence, token: bytes, proofs: Proofs, no
         raise Unknown("dpop-wrong-key") from None
     except (Unknown, KeyRefused) as error:
         raise Unknown("dpop-malformed") from error
-    proofs.use(*_once(jws.claims, evidence, token, thumbprint, now), now)
+    identifier, issued = _for_this(jws.claims, evidence, token, now)
+    if issued <= proofs.began + EARLY_SECONDS * SECOND:  # It may have been used before this service began.
+        raise Unknown("dpop-before-start")
+    proofs.use(thumbprint, identifier, issued + WINDOW_SECONDS * SECOND, now)
 
 
-def _once(claims: Mapping[str, Any], evidence: Evidence, token: bytes, thumbprint: str, now: int) -> tuple[bytes, int]:
-    """What to remember of a proof that is for this request and this token, and until when. Raises Unknown."""
+def _for_this(claims: Mapping[str, Any], evidence: Evidence, token: bytes, now: int) -> tuple[str, int]:
+    """The `jti` of a proof that is for this request and this token, and when it was issued. Raises Unknown."""
     jti, issued = claims.get("jti"), claims.get("iat")  # (3)
     if type(jti) is not str or not 0 < len(jti) <= MAX_JTI or type(issued) is not int or not 0 <= issued < 2**40:
         raise Unknown("dpop-malformed")
@@ -89,7 +92,7 @@ def _once(claims: Mapping[str, Any], evidence: Evidence, token: bytes, thumbprin
     proof_of = claims.get("ath")  # (12)
     if not isinstance(proof_of, str) or not proof_of.isascii() or not compare_digest(proof_of, _digest(token)):
         raise Unknown("dpop-wrong-token")
-    return sha256(f"{thumbprint}.{jti}".encode()).digest(), (issued + WINDOW_SECONDS) * SECOND
+    return jti, issued * SECOND
 
 
 def _bare(url: object) -> str:

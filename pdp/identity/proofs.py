@@ -3,6 +3,11 @@
 A proof is a slot of its bucket until it is too old to be accepted anyway. A bucket without a free slot refuses the
 proof: what cannot be remembered is not accepted. With a file, every worker sees what every other one has accepted; with
 none, each worker has only its own memory, and a proof counts once in each of them.
+
+Each key has its share of the table, which is filled at once or over the time that proofs are kept: whoever sends more
+is refused alone. Where a proof lies is told by a keyed hash, so that nobody can choose proofs that meet in one bucket.
+
+Locks are those of `pdp/serve/buckets.py`: among threads a lock, among processes a record lock, for one stripe of many.
 """
 
 from __future__ import annotations
@@ -11,46 +16,79 @@ import fcntl
 import mmap
 import os
 import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
 from pdp.identity.caller import Unknown
 
+KEPT_MICROSECONDS: Final = 65_000_000
+"""For so long a proof can be accepted: 60 seconds, and 5 ahead."""
+
 DIGEST_BYTES: Final = 16
 SLOTS: Final = 64  # of a bucket
-BUCKETS: Final = 4_096
+BUCKETS: Final = 16_384
+SHARES: Final = 64
+"""How many keys it takes to fill the table: each has a 64th of it."""
+
+CELLS: Final = 65_536
+"""Two keys seldom meet in one, and nobody can choose with whom."""
+
+STRIPES: Final = 64
+TRIES: Final = 400
+PAUSE_SECONDS: Final = 0.000_1
+
+KEY_BYTES: Final = 32
+_HEADER: Final = struct.Struct(f"<{KEY_BYTES}sq")  # the key of the hashes, when the service began
+_HEADER_BYTES: Final = 64
 _DIGESTS: Final = SLOTS * DIGEST_BYTES
 _ENDS: Final = struct.Struct(f"<{SLOTS}q")
-_END: Final = struct.Struct("<q")
+_INSTANT: Final = struct.Struct("<q")
 _BUCKET: Final = _DIGESTS + _ENDS.size
 
 
 class Proofs:
     """Safe for threads, and with a file for processes."""
 
-    def __init__(self, file: Path | None = None, buckets: int = BUCKETS) -> None:
+    def __init__(self, file: Path | None = None, buckets: int = BUCKETS, began: int = 0) -> None:
+        """`began`: now, in microseconds. That of whoever makes the table counts: what is older may have been used."""
         self._buckets = buckets
-        self._lock = Lock()
+        self._step = KEPT_MICROSECONDS // max(1, buckets * SLOTS // SHARES)
+        self._first = _HEADER_BYTES + CELLS * _INSTANT.size
+        size, header = self._first + buckets * _BUCKET, _HEADER.pack(os.urandom(KEY_BYTES), began)
+        self._locks = [Lock() for _ in range(2 * STRIPES)]
         self._file: int | None = None
-        if file is not None:
-            self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.ftruncate(self._file, buckets * _BUCKET)
-        self._memory = mmap.mmap(-1 if self._file is None else self._file, buckets * _BUCKET)
+        if file is None:
+            self._memory = mmap.mmap(-1, size)
+            self._memory[: len(header)] = header
+        else:
+            if not file.exists():
+                _make(file, size, header)
+            self._file = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._memory = mmap.mmap(self._file, size)
+        self._key, self.began = _HEADER.unpack_from(self._memory)
 
-    def use(self, digest: bytes, until: int, now: int) -> None:
-        """Remember a proof until then (microseconds). Raises Unknown where it was used before, or cannot be kept."""
-        with self._lock:
-            if self._file is None:
-                return self._use(digest[:DIGEST_BYTES], until, now)
-            fcntl.lockf(self._file, fcntl.LOCK_EX)
-            try:
-                return self._use(digest[:DIGEST_BYTES], until, now)
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
+    def use(self, holder: str, identifier: str, until: int, now: int) -> None:
+        """Remember the proof of this key until then (microseconds). Raises Unknown where it was used before, or cannot
+        be kept.
+        """
+        proof = blake2b(f"{holder}.{identifier}".encode(), digest_size=DIGEST_BYTES + 8, key=self._key).digest()
+        cell = _number(blake2b(holder.encode(), digest_size=8, key=self._key).digest()) % CELLS
+        bucket = _number(proof[DIGEST_BYTES:]) % self._buckets
+        # Always in this order, so that nobody waits in a circle.
+        with self._locked(cell % STRIPES), self._locked(STRIPES + bucket % STRIPES):
+            start = self._first + bucket * _BUCKET
+            slot = self._slot(proof[:DIGEST_BYTES], start, now)
+            self._charge(_HEADER_BYTES + cell * _INSTANT.size, now)
+            self._memory[start + slot * DIGEST_BYTES : start + (slot + 1) * DIGEST_BYTES] = proof[:DIGEST_BYTES]
+            _INSTANT.pack_into(self._memory, start + _DIGESTS + slot * _INSTANT.size, until)
 
-    def _use(self, digest: bytes, until: int, now: int) -> None:
-        start = int.from_bytes(digest[-4:]) % self._buckets * _BUCKET
+    def _slot(self, digest: bytes, start: int, now: int) -> int:
+        """One that is free."""
         ends = _ENDS.unpack_from(self._memory, start + _DIGESTS)
         at = self._memory.find(digest, start, start + _DIGESTS)
         while at >= 0:
@@ -61,5 +99,61 @@ class Proofs:
         free = next((slot for slot, end in enumerate(ends) if end <= now), None)
         if free is None:
             raise Unknown("dpop-too-many")
-        self._memory[start + free * DIGEST_BYTES : start + (free + 1) * DIGEST_BYTES] = digest
-        _END.pack_into(self._memory, start + _DIGESTS + free * _END.size, until)
+        return free
+
+    def _charge(self, at: int, now: int) -> None:
+        """One more proof of a key. Its cell is an instant, which each proof moves on by a share's part of the time."""
+        full = now + KEPT_MICROSECONDS
+        then = _INSTANT.unpack_from(self._memory, at)[0]
+        if then > full:  # The clock has stepped back: from now on it goes down again.
+            _INSTANT.pack_into(self._memory, at, full)
+        then = max(then, now) + self._step
+        if then > full:
+            raise Unknown("dpop-too-many")
+        _INSTANT.pack_into(self._memory, at, then)
+
+    @contextmanager
+    def _locked(self, stripe: int) -> Iterator[None]:
+        """Never waits for long: a process that was stopped while it held one would stop all others. Raises Unknown."""
+        if not self._locks[stripe].acquire(timeout=TRIES * PAUSE_SECONDS):
+            raise Unknown("dpop-unavailable")
+        try:
+            self._lock_file(stripe)
+            try:
+                yield
+            finally:
+                if self._file is not None:
+                    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, stripe)
+        finally:
+            self._locks[stripe].release()
+
+    def _lock_file(self, stripe: int) -> None:
+        if self._file is None:
+            return
+        for _ in range(TRIES):
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, stripe)
+                return
+            except BlockingIOError:
+                time.sleep(PAUSE_SECONDS)
+            except OSError:
+                break
+        raise Unknown("dpop-unavailable")
+
+
+def _make(file: Path, size: int, header: bytes) -> None:
+    """Whole, then linked to its name: no worker sees a table without its key."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(descriptor, size)
+        os.write(descriptor, header)
+        with suppress(FileExistsError):  # Another worker was faster.
+            os.link(fresh, file)
+    finally:
+        os.close(descriptor)
+        fresh.unlink()
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest, "big")

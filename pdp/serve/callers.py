@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +40,8 @@ class Callers:
         """`directory`: shared by all workers, for proofs of possession that were used. `judge`: of `Sessions`."""
         self._header = settings.trust_unverified_subject_header.encode("ascii")
         self._header_type = settings.unverified_subject_type
-        self._identify = Identify(settings.issuers, settings.trust_domains, Proofs(directory / PROOFS))
+        proofs = Proofs(directory / PROOFS, began=time.time_ns() // 1000)
+        self._identify = Identify(settings.issuers, settings.trust_domains, proofs)
         self.problems = self._identify.problems
         self._judge = judge
         self._outside: dict[str, ThreadPoolExecutor] = {}  # by the issuer's name

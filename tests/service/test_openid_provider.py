@@ -300,6 +300,10 @@ def test_checklist_22_a_dpop_token_of_a_real_provider_needs_a_proof_for_each_req
 
     with serving(tmp_path, policies(tmp_path, provider)) as server:
         token = provider.token("bound", DPoP=proven(provider.url + "/token", "POST", ath=None))
+        until(
+            lambda: ask(server, token, scheme="DPoP", DPoP=proven(EHR + PATH, "GET", token)).status == 200,
+            "a proof counts that is later than the start of the service",
+        )
         once = proven(EHR + PATH, "GET", token)
         assert ask(server, token, scheme="DPoP", DPoP=once).status == 200
         assert ask(server, token, scheme="DPoP", DPoP=once).status == 401

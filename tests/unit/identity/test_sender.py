@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from pdp.identity.caller import Caller, Evidence, Unknown
 from pdp.identity.identify import Identify
-from pdp.identity.proofs import SLOTS, Proofs
+from pdp.identity.proofs import SHARES, SLOTS, Proofs
 from tests.unit.identity.tokens import (
     ALGORITHMS,
     AUDIENCE,
@@ -238,9 +240,10 @@ def test_a_proof_that_was_refused_is_not_used_up() -> None:
 # --------------------------------------------------------------------------------------------------------- used proofs
 
 
-def used(proofs: Proofs, number: int, now: int = NOW) -> str:
+def used(proofs: Proofs, number: int, now: int = NOW, holder: str = "") -> str:
+    """Each by another key, where no `holder` is named."""
     try:
-        proofs.use(number.to_bytes(16), now + 60 * SECOND, now)
+        proofs.use(holder or f"k-{number}", f"p-{number}", now + 60 * SECOND, now)
     except Unknown as unknown:
         return unknown.kind
     return ""
@@ -248,21 +251,49 @@ def used(proofs: Proofs, number: int, now: int = NOW) -> str:
 
 def test_checklist_22_what_cannot_be_remembered_is_refused() -> None:
     proofs = Proofs(buckets=1)
-    assert {used(proofs, number) for number in range(SLOTS)} == {""}
-    assert used(proofs, SLOTS) == "dpop-too-many"
-    assert {used(proofs, number) for number in range(SLOTS)} == {"dpop-replayed"}
-    assert used(proofs, SLOTS, NOW + 60 * SECOND) == ""  # The old ones would be refused by their age now.
+    found = [used(proofs, number) for number in range(10 * SLOTS)]
+    assert found.count("") == SLOTS
+    assert set(found) == {"", "dpop-too-many"}
+    assert {used(proofs, number) for number, word in enumerate(found) if not word} == {"dpop-replayed"}
+    assert used(proofs, 10 * SLOTS) == "dpop-too-many"
+    assert used(proofs, 10 * SLOTS, NOW + 65 * SECOND) == ""  # The old ones would be refused by their age now.
 
 
-def test_a_digest_that_lies_across_two_slots_is_none() -> None:
-    proofs = Proofs(buckets=1)
-    first, second = bytes(range(16)), bytes(range(16, 32))
-    proofs.use(first, NOW + 1, NOW)
-    proofs.use(second, NOW + 1, NOW)
-    across = (first + second)[8:24]
-    proofs.use(across, NOW + 1, NOW)
-    with pytest.raises(Unknown, match="dpop-replayed"):  # It has a slot of its own now, behind where it lies across.
-        proofs.use(across, NOW + 1, NOW)
+def test_checklist_22_a_key_that_floods_the_table_is_refused_alone() -> None:
+    proofs = Proofs(buckets=64)
+    share = 64 * SLOTS // SHARES
+    flood = [used(proofs, number, holder="one") for number in range(4 * share)]
+    assert flood == [""] * share + ["dpop-too-many"] * 3 * share
+    assert {used(proofs, number, holder="one") for number in range(share)} == {"dpop-replayed"}
+    assert {used(proofs, number) for number in range(share)} == {""}
+    assert used(proofs, 4 * share, NOW + 2 * SECOND, "one") == "", "its share comes back as time goes"
+
+
+def test_a_share_that_was_used_at_a_later_time_comes_back_after_a_clock_steps_back() -> None:
+    proofs = Proofs(buckets=64)
+    assert used(proofs, 1, NOW + 7_200 * SECOND, "one") == ""
+    assert used(proofs, 2, holder="one") == "dpop-too-many"
+    assert used(proofs, 3, NOW + 2 * SECOND, "one") == ""
+
+
+def test_nobody_can_know_which_proofs_meet_in_one_bucket() -> None:
+    def refused(proofs: Proofs) -> set[int]:
+        return {number for number in range(400) if used(proofs, number) == "dpop-too-many"}
+
+    assert refused(Proofs(buckets=4)) != refused(Proofs(buckets=4))
+
+
+def test_checklist_22_a_proof_of_before_the_service_began_is_refused() -> None:
+    by = Identify([issuer()], proofs=Proofs(buckets=64, began=NOW))
+    for jti, issued in (("a", NOW_SECONDS - 1), ("b", NOW_SECONDS), ("c", NOW_SECONDS + 5)):
+        later = NOW + 10 * SECOND
+        assert why("DPoP", BOUND, proof(HOLDER, BOUND, jti=jti, iat=issued), by=by, now=later)[0] == "dpop-before-start"
+    assert ask("DPoP", BOUND, proof(HOLDER, BOUND, iat=NOW_SECONDS + 6), by=by, now=NOW + 6 * SECOND)
+
+
+def test_a_worker_that_starts_later_takes_over_when_the_service_began(tmp_path: Path) -> None:
+    assert Proofs(tmp_path / "proofs", began=NOW).began == NOW
+    assert Proofs(tmp_path / "proofs", began=NOW + 1).began == NOW
 
 
 def _in_another_process(file: Path, number: int) -> None:
@@ -282,6 +313,7 @@ def test_checklist_22_workers_share_what_was_used(tmp_path: Path) -> None:
         assert child.exitcode == code
     assert used(mine, 8) == "dpop-replayed"
     assert file.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["proofs"]
 
 
 def test_two_workers_with_one_file_accept_a_proof_once(tmp_path: Path) -> None:
@@ -289,3 +321,27 @@ def test_two_workers_with_one_file_accept_a_proof_once(tmp_path: Path) -> None:
     once = proof(HOLDER, BOUND)
     assert ask("DPoP", BOUND, once, by=one)
     assert why("DPoP", BOUND, once, by=two)[0] == "dpop-replayed"
+
+
+def _hold(file: Path, held: Any) -> None:
+    with file.open("r+b") as opened:
+        fcntl.lockf(opened, fcntl.LOCK_EX)
+        held.set()
+        time.sleep(60)
+
+
+def test_a_worker_that_was_stopped_while_it_held_the_lock_stops_no_other(tmp_path: Path) -> None:
+    proofs = Proofs(tmp_path / "proofs")
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    child = context.Process(target=_hold, args=(tmp_path / "proofs", held), daemon=True)
+    child.start()
+    try:
+        assert held.wait(30)
+        began = time.monotonic()
+        assert used(proofs, 1) == "dpop-unavailable"
+        assert time.monotonic() - began < 5
+    finally:
+        child.kill()
+        child.join(30)
+    assert used(proofs, 1) == "", "nothing was remembered, and the lock went with its process"
