@@ -56,7 +56,7 @@ class Hands(Executor):
             now = time.monotonic()
             self.open += 1
             self._jobs.append((fn, args, now))
-            if self._idle:
+            if self._idle >= len(self._jobs):  # One that was told of another job is still counted as idle.
                 self._given.notify()
             elif self.hands < self._usual or self._held(now):
                 self._start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -45,6 +46,21 @@ def test_checklist_31_calls_that_hold_their_threads_hold_nobody_else(make: Calla
     assert 2 < pool.hands <= 22
     gate.set()
     until(lambda: pool.open == 0, "none is open")
+
+
+def test_checklist_31_a_thread_that_was_told_of_a_job_is_told_of_no_other(make: Callable[[int, int], Hands]) -> None:
+    pool, gate, answered = make(1, 64), threading.Event(), threading.Event()
+    pool.submit(lambda: None)
+    until(lambda: pool._idle == 1, "the thread waits for a job")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(5)  # So that it has no time to take the first one before the second one is there.
+    try:
+        pool.submit(gate.wait)
+        pool.submit(answered.set)
+    finally:
+        sys.setswitchinterval(interval)
+    until(answered.is_set, "the call behind the one that hangs", seconds=5)
+    gate.set()
 
 
 def test_there_are_never_more_threads_than_may_be(make: Callable[[int, int], Hands]) -> None:
