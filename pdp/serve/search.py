@@ -64,9 +64,6 @@ class Searches:
         snapshot = desk.worker.snapshot
         if snapshot is None:
             return desk.refuse(exchange, Reason.FAULT, "no-program")
-        if limited := desk.taken(snapshot, asked.request, profile, exchange):
-            exchange.request = asked.request
-            return desk.refuse(exchange, Reason.RATE_LIMITED, limited)
         place = None
         if asked.token:
             place = pages.place(self._key, asked.token, _bound(asked, profile, snapshot), exchange.now)

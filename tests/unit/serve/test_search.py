@@ -19,6 +19,7 @@ from pdp.model.decision import Capabilities, Reason
 from pdp.model.entities import Entities
 from pdp.serve import search
 from pdp.serve.app import Application
+from pdp.serve.limits import FREE, Limits
 from pdp.serve.runtime import Runtime, key, make_key
 from pdp.serve.snapshot import Snapshot
 from pdp.serve.subjects import HEADER, Subjects, Vouched
@@ -104,6 +105,16 @@ def test_a_search_stops_where_the_event_loop_is_behind(tmp_path: Path, monkeypat
     assert 0 < len(names(answer)) < 25
     assert answer["page"]["next_token"]
     assert world.search()[0] == 429  # Nothing new is begun until the loop has caught up.
+
+
+def test_a_page_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, taken = World(tmp_path), []
+    world.app._desk.limits.none = False
+    monkeypatch.setattr(Limits, "take", lambda _, *given: (taken.append(given), FREE)[1])
+    _, answer = world.search(limit=10)
+    assert len(taken) == 1
+    world.search(token=answer["page"]["next_token"])
+    assert len(taken) == 2
 
 
 def test_one_search_computes_at_a_time_and_few_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
