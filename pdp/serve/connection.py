@@ -11,6 +11,7 @@ import asyncio
 import socket
 import time
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Final
 
 from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
@@ -38,6 +39,7 @@ class DecisionWorker(ASGIWorker):  # type: ignore[misc]
         self.limiting = limiting
         self.open: set[Connection] = set()
         self.silent: dict[Connection, None] = {}  # Those that have not said a whole head yet, the oldest first.
+        self.idle: dict[Connection, None] = {}  # Those that have had their answer, the longest idle first.
         self._tls: tls.Serving | None = self.app.tls
         if self._tls is not None:
             self._tls.quiet = True  # The arbiter looks too, and there is one of it.
@@ -89,10 +91,12 @@ class DecisionWorker(ASGIWorker):  # type: ignore[misc]
         metrics.tls_seen = time.time_ns() // 1000
 
     def admits(self, connection: Connection) -> bool:
-        """Is there room? The oldest connection that has not asked anything makes room for a new one."""
+        """Is there room? The oldest connection that has not asked anything makes room for a new one, then the one that
+        has been idle for longest.
+        """
         if len(self.open) >= self.limiting.connections:
             self.asgi.worker.metrics.connections_refused += 1
-            oldest = next(iter(self.silent), None)
+            oldest = next((each for each in chain(self.silent, self.idle) if each.waits), None)
             if oldest is None:
                 return False
             oldest.abort()
@@ -126,8 +130,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.worker.open.discard(self)
-        self.worker.silent.pop(self, None)
+        self._leave()
         for timer in (self._late, self._idle, self._expiry):
             if timer is not None:
                 timer.cancel()
@@ -142,11 +145,20 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             self._keepalive = 0  # gunicorn 27 closes by itself then, and says so in the answer.
             self.worker.loop.call_later(END_LOOK_SECONDS, self.end, patience - 1)
 
+    @property
+    def waits(self) -> bool:
+        """Is no request being answered?"""
+        return self._current_request is None
+
     def abort(self) -> None:
-        self.worker.open.discard(self)
-        self.worker.silent.pop(self, None)
+        self._leave()
         self._closed = True
         self.transport.abort()
+
+    def _leave(self) -> None:
+        self.worker.open.discard(self)
+        self.worker.silent.pop(self, None)
+        self.worker.idle.pop(self, None)
 
     def _outlive_no_certificate(self) -> None:
         """A connection ends with the certificate that opened it."""
@@ -179,12 +191,15 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
+        self.worker.idle.pop(self, None)
         return super()._on_headers_complete()
 
     def _arm_keepalive_timer(self) -> None:
         """Ours, since gunicorn 26 takes its own back at once."""
         if self._idle is not None:
             self._idle.cancel()
+        if self in self.worker.open:
+            self.worker.idle[self] = None
         self._idle = self.worker.loop.call_later(self.cfg.keepalive, self._too_long_idle)
 
     def _too_long_idle(self) -> None:

@@ -37,9 +37,12 @@ class App:
         self.worker = SimpleNamespace(metrics=Metrics())
         self.scopes: list[dict[str, Any]] = []
         self.refused: list[tuple[bytes, str]] = []
+        self.gate: asyncio.Event | None = None  # what answers wait for
 
     async def __call__(self, scope: dict[str, Any], _receive: object, send: Callable[[Any], Awaitable[None]]) -> None:
         self.scopes.append(scope)
+        if self.gate is not None:
+            await self.gate.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -348,18 +351,43 @@ def test_checklist_31_silent_connections_make_room_for_those_that_ask() -> None:
     assert setup.app.worker.metrics.connections_refused > 180
 
 
-def test_a_connection_beyond_the_bound_is_refused_where_all_have_asked() -> None:
+def test_checklist_31_idle_connections_make_room_the_longest_idle_first() -> None:
+    """Else whoever asks once on each of as many connections keeps everybody else out."""
     setup = Setup(None, connections=16)
 
     async def story(port: int) -> None:
         known = [await asyncio.open_connection("127.0.0.1", port) for _ in range(16)]
-        for reader, writer in known:
+        for reader, writer in [*known, known[0]]:
             writer.write(request())
             await answer(reader)
+        late_reader, late_writer = await asyncio.open_connection("127.0.0.1", port)
+        late_writer.write(request())
+        assert (await answer(late_reader))[0] == 200
+        assert await ends(known[1][0])
+        for reader, writer in (known[0], *known[2:]):
+            writer.write(request())
+            assert (await answer(reader))[0] == 200
+
+    setup.run(story)
+    assert setup.worker.nr_conns <= 16
+
+
+def test_a_connection_beyond_the_bound_is_refused_where_all_are_being_answered() -> None:
+    setup = Setup(None, connections=16)
+    setup.app.gate = asyncio.Event()
+
+    async def story(port: int) -> None:
+        known = [await asyncio.open_connection("127.0.0.1", port) for _ in range(16)]
+        for _, writer in known:
+            writer.write(request())
+        while len(setup.app.scopes) < 16:
+            await asyncio.sleep(0)
         late, _ = await asyncio.open_connection("127.0.0.1", port)
         assert await ends(late)
-        writer.write(request())
-        assert (await answer(reader))[0] == 200
+        assert setup.app.gate is not None
+        setup.app.gate.set()
+        for reader, _ in known:
+            assert (await answer(reader))[0] == 200
 
     setup.run(story)
     assert setup.worker.nr_conns <= 16
