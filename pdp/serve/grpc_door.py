@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from functools import lru_cache
-from time import monotonic, perf_counter_ns
+from time import perf_counter_ns, time_ns
 from typing import Any, Final
 
 import grpc
@@ -21,6 +21,7 @@ from pdp.doors.envoy_grpc import METHOD, SERVICE
 from pdp.doors.original import Original, Refused
 from pdp.doors.verdict import Verdict, denial
 from pdp.model.decision import Reason
+from pdp.serve.arrivals import Arrivals
 from pdp.serve.check import Check
 from pdp.serve.desk import GRPC, UNKNOWN_PEP, Desk, Exchange
 from pdp.serve.hands import Hands
@@ -30,60 +31,44 @@ SECRET: Final = "x-pdp-secret"
 LEAST_SECONDS: Final = 0.002
 """A call with less time left than this gets no evaluation: its answer would come too late."""
 
-MESSAGE_SECONDS: Final = 2.0
-"""How long a call may wait for its own message."""
-
 ROOM_BYTES: Final = 262_144
 """Beside a body: headers, a certificate, what the operator says."""
 
 LAST_RESORT: Final[bytes] = envoy_grpc.answer(denial(Reason.FAULT, "-"), ()).SerializeToString()
 
 
+class _Gone(Exception):
+    """The caller has gone before its message came."""
+
+
 class Door:
     """Answers `Check`. Safe for threads."""
 
-    def __init__(self, desk: Desk, check: Check, hands: Hands) -> None:
+    def __init__(self, desk: Desk, check: Check, hands: Hands, arrivals: Arrivals) -> None:
         settings = desk.settings
         self._desk = desk
         self._check = check
         self._hands = hands
         self._peps = Peps(settings.profiles, GRPC)
-        self._silent: dict[grpc.ServicerContext, float] = {}
+        self._arrivals = arrivals
         self._max_open = settings.max_in_flight
         self._max_wait = settings.shed_after_milliseconds / 1000
         self._max_bytes = largest_message(settings)
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
-        """As a stream of requests, of which one is read: so the call is ours before its message is there, and one whose
-        message never comes can be ended. On the wire there is no difference.
-        """
+        """As a stream of requests (see `pdp.serve.arrivals`)."""
         method: Any = grpc.stream_unary_rpc_method_handler(self.answered)
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
 
-    def end_silent_calls(self) -> None:
-        """Calls whose message does not come hold a thread each."""
-        now = monotonic()
-        for context, since in list(self._silent.items()):
-            if now - since > MESSAGE_SECONDS:
-                context.cancel()  # type: ignore[no-untyped-call]
-
     def answered(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """The serialized CheckResponse of a call. Raises nothing."""
-        self._silent[context] = monotonic()
+        exchange = self._desk.exchange(GRPC)
         try:
-            data = next(messages, None)
-            exchange = self._desk.exchange(GRPC)
-        except Exception:  # The caller has gone before its message came: nothing was asked, nobody reads this.
-            return LAST_RESORT
-        finally:
-            self._silent.pop(context, None)
-        metrics, started = self._desk.metrics, perf_counter_ns()
-        try:
-            return self._answered(data, context, exchange)
+            return self._answered(messages, context, exchange)
+        except _Gone:
+            return LAST_RESORT  # Nothing was asked, nobody reads this.
         except Exception as error:  # The one place: a deny, and a record.
             return self._fault(error, exchange)
-        finally:
-            metrics.took((perf_counter_ns() - started) // 1000)
 
     def _fault(self, error: Exception, exchange: Exchange) -> bytes:
         try:
@@ -93,11 +78,29 @@ class Door:
         except Exception:  # Even that: still a deny in a call that succeeds.
             return LAST_RESORT
 
-    def _answered(self, data: bytes | None, context: grpc.ServicerContext, exchange: Exchange) -> bytes:
+    def _answered(self, messages: Iterator[bytes], context: grpc.ServicerContext, exchange: Exchange) -> bytes:
+        profile = self._peps.of(_secret(context), _certificate(context), exchange.now)
+        # Nobody waits for the message of somebody unknown.
+        data = None if profile is None else self._message(messages, context)
+        exchange.now = time_ns() // 1000
+        started = perf_counter_ns()
+        try:
+            return self._judged(data, profile, context, exchange)
+        finally:
+            self._desk.metrics.took((perf_counter_ns() - started) // 1000)
+
+    def _message(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes | None:
+        try:
+            return self._arrivals.first(messages, context)
+        except Exception as error:  # Of grpcio, which says in several ways that a call has ended.
+            raise _Gone from error
+
+    def _judged(
+        self, data: bytes | None, profile: Profile | None, context: grpc.ServicerContext, exchange: Exchange
+    ) -> bytes:
         if self._overloaded() or _left(context) < LEAST_SECONDS:
             self._desk.metrics.shed += 1
             return self._refused(exchange, Reason.OVERLOADED, "overload")
-        profile = self._peps.of(_secret(context), _certificate(context), exchange.now)
         if profile is None:
             # An unknown proxy is no business of the client's: 403, since a 401 would send the client to log in.
             return self._refused(exchange, Reason.FAULT, UNKNOWN_PEP)

@@ -6,14 +6,16 @@ No secret is asked for: it says no more than `/ready`, and Envoy's health checks
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, Final
 
 import grpc
 
 from pdp.doors.envoy_grpc import SERVICE
 from pdp.doors.envoy_messages import DecodeError, HealthCheckRequest, HealthCheckResponse
+from pdp.serve.arrivals import Arrivals
 
 NAME: Final = "grpc.health.v1.Health"
 SERVING: Final = 1
@@ -29,27 +31,27 @@ Send = Callable[[bytes | None], None]
 class Health:
     """`able`: can this worker decide? Asked from threads of its own and of the server."""
 
-    def __init__(self, able: Callable[[], bool]) -> None:
+    def __init__(self, able: Callable[[], bool], arrivals: Arrivals) -> None:
         self._able = able
+        self._arrivals = arrivals
         self._watchers: dict[int, _Watcher] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
-        methods = {
-            "Check": grpc.unary_unary_rpc_method_handler(self.check),
-            "Watch": grpc.unary_stream_rpc_method_handler(_not_holding_a_thread(self.watch)),
-        }
-        return grpc.method_handlers_generic_handler(NAME, methods)
+        """As streams of requests (see `pdp.serve.arrivals`)."""
+        check: Any = grpc.stream_unary_rpc_method_handler(self.check)
+        watch: Any = grpc.stream_stream_rpc_method_handler(_not_holding_a_thread(self.watch))
+        return grpc.method_handlers_generic_handler(NAME, {"Check": check, "Watch": watch})
 
-    def check(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        if _service(data) not in KNOWN:
+    def check(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        if self._asked(messages, context) not in KNOWN:
             context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return _said(self._status())
 
-    def watch(self, data: bytes, context: grpc.ServicerContext, send: Send) -> None:
+    def watch(self, messages: Iterator[bytes], context: grpc.ServicerContext, send: Send) -> None:
         """The status now, and again whenever it changes, until the caller leaves or we end."""
-        known = _service(data) in KNOWN
+        known = self._asked(messages, context) in KNOWN
         watcher = _Watcher(send, self._status() if known else SERVICE_UNKNOWN, known)
         with self._lock:
             if self._ended.is_set() or len(self._watchers) >= MAX_WATCHERS:
@@ -59,18 +61,26 @@ class Health:
             self._watchers[id(watcher)] = watcher
         if not context.add_callback(lambda: self._forget(watcher)):
             self._forget(watcher)
-        watcher.say(watcher.last)
+        threading.Thread(target=watcher.tell, name="watcher", daemon=True).start()
 
     def end(self) -> None:
-        """Nothing is served any more: every watcher is told, and its stream ends."""
+        """Nothing is served any more: every watcher is told, and its stream ends. At once."""
         self._ended.set()
         with self._lock:
             left = list(self._watchers.values())
             self._watchers.clear()
         for each in left:
             each.say(NOT_SERVING)
-            with suppress(Exception):  # It has gone.
-                each.send(None)
+            each.end()
+
+    def _asked(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> str | None:
+        """The service that is asked about; None for what cannot be read."""
+        try:
+            data = self._arrivals.first(messages, context)
+            name: str = HealthCheckRequest.FromString(data or b"").service
+        except DecodeError:
+            return None
+        return name
 
     def _status(self) -> int:
         with suppress(Exception):  # Whatever cannot be told is not health.
@@ -81,6 +91,7 @@ class Health:
     def _forget(self, watcher: _Watcher) -> None:
         with self._lock:
             self._watchers.pop(id(watcher), None)
+        watcher.end()
 
     def _tell(self) -> None:
         """In a thread, while there are watchers."""
@@ -95,15 +106,28 @@ class Health:
 
 
 class _Watcher:
+    """Told in a thread of its own: a caller that does not read lets whoever sends to it wait."""
+
     def __init__(self, send: Send, last: int, known: bool) -> None:
-        self.send = send
         self.last = last
         self.known = known
+        self._send = send
+        self._news: SimpleQueue[int | None] = SimpleQueue()
+        self._news.put(last)
 
     def say(self, status: int) -> None:
         self.last = status
+        self._news.put(status)
+
+    def end(self) -> None:
+        self._news.put(None)
+
+    def tell(self) -> None:
+        """In that thread, until the end."""
         with suppress(Exception):  # It has gone.
-            self.send(_said(status))
+            while (status := self._news.get()) is not None:
+                self._send(_said(status))
+            self._send(None)
 
 
 def _not_holding_a_thread(behavior: Callable[..., None]) -> Any:
@@ -111,20 +135,11 @@ def _not_holding_a_thread(behavior: Callable[..., None]) -> Any:
     thread.
     """
 
-    def watch(data: bytes, context: grpc.ServicerContext, send: Send) -> None:
-        behavior(data, context, send)
+    def watch(messages: Iterator[bytes], context: grpc.ServicerContext, send: Send) -> None:
+        behavior(messages, context, send)
 
     watch.experimental_non_blocking = True  # type: ignore[attr-defined]
     return watch
-
-
-def _service(data: bytes) -> str | None:
-    """The service that is asked about; None for what cannot be read."""
-    try:
-        name: str = HealthCheckRequest.FromString(data).service
-    except DecodeError:
-        return None
-    return name
 
 
 def _said(status: int) -> bytes:

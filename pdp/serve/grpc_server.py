@@ -17,6 +17,7 @@ os.environ["GRPC_VERBOSITY"] = "NONE"  # It would write to standard error, and w
 import grpc
 
 from pdp.serve import tls
+from pdp.serve.arrivals import Arrivals
 from pdp.serve.check import Check
 from pdp.serve.desk import Desk
 from pdp.serve.grpc_door import Door, largest_message
@@ -40,8 +41,9 @@ class Server:
         self._worker = desk.worker
         self._serving = serving
         self._hands = Hands(THREADS, MOST_THREADS)
-        self._door = Door(desk, check, self._hands)
-        self._health = Health(lambda: self._worker.able(time_ns() // 1000))
+        self._arrivals = Arrivals()
+        self._door = Door(desk, check, self._hands, self._arrivals)
+        self._health = Health(lambda: self._worker.able(time_ns() // 1000), self._arrivals)
         self._server: grpc.Server | None = None
         self._material: tls.Material | None = None
         self._ends: list[Any] = []  # events: each is set when a server has ended
@@ -69,7 +71,7 @@ class Server:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self._door.end_silent_calls()
+            self._arrivals.end_silent()
             self._look()
 
     def _look(self) -> None:

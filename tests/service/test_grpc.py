@@ -21,6 +21,7 @@ from tests.unit.doors.asking import check_request
 pytestmark = pytest.mark.service
 
 SERVICE = "envoy.service.auth.v3.Authorization"
+HEALTH_CHECK, HEALTH_WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 SECRET = "a-secret-that-only-envoy-knows"
 SETTINGS = '[pep.envoy]\ndoor = "grpc"\nmay_assert = []\n'
@@ -85,7 +86,8 @@ def test_a_caller_who_cancels_harms_nobody(envoy: Asker) -> None:
     assert envoy.allowed()
 
 
-def test_checklist_31_calls_whose_message_never_comes_hold_nobody(server: Server) -> None:
+@pytest.mark.parametrize("method", [CHECK, HEALTH_CHECK, HEALTH_WATCH])
+def test_checklist_31_calls_whose_message_never_comes_hold_nobody(server: Server, method: str) -> None:
     """More of them than there are threads, on connections of their own."""
     ended = threading.Event()
 
@@ -99,7 +101,7 @@ def test_checklist_31_calls_whose_message_never_comes_hold_nobody(server: Server
         slow = []
         for _ in range(4):
             channel = open_calls.enter_context(grpc.insecure_channel(f"127.0.0.1:{server.grpc}", ALONE))
-            slow += [channel.stream_unary(CHECK).future(never(), timeout=30) for _ in range(20)]
+            slow += [channel.stream_unary(method).future(never(), timeout=30) for _ in range(20)]
         for _ in range(5):
             with asker(server.grpc) as envoy:
                 message = check_request("/fhir/Record/r1", ("x-user", b"nina")).SerializeToString()

@@ -13,7 +13,8 @@ from pdp.audit.log import EvidenceError
 from pdp.config import Profile, Settings
 from pdp.doors import envoy_grpc
 from pdp.doors.envoy_messages import CheckResponse
-from pdp.serve import grpc_door
+from pdp.serve import arrivals, grpc_door
+from pdp.serve.arrivals import Arrivals
 from pdp.serve.grpc_door import LAST_RESORT, Door, largest_message
 from pdp.serve.hands import Hands
 from tests.service.certificates import Authority
@@ -57,7 +58,8 @@ class Place:
         self.world = World(directory, **settings)
         self.desk = self.world.app._desk
         self.hands = Hands(1, 1)
-        self.door = Door(self.desk, self.world.app._proxy._check, self.hands)
+        self.arrivals = Arrivals()
+        self.door = Door(self.desk, self.world.app._proxy._check, self.hands, self.arrivals)
 
     def ask(self, data: bytes | None = None, call: Call | None = None, user: bytes = b"alice") -> Any:
         message = check_request("/fhir/Record/r1", ("x-user", user)).SerializeToString() if data is None else data
@@ -216,22 +218,33 @@ def test_checklist_31_a_call_whose_message_does_not_come_is_ended(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(grpc_door, "monotonic", lambda: now)
+    monkeypatch.setattr(arrivals, "monotonic", lambda: now)
     call = Call()
 
     def slow() -> Iterator[bytes]:
         nonlocal now
-        now += grpc_door.MESSAGE_SECONDS - 0.1
-        place.door.end_silent_calls()
+        now += arrivals.MESSAGE_SECONDS - 0.1
+        place.arrivals.end_silent()
         assert not call.cancelled
         now += 0.2
-        place.door.end_silent_calls()
+        place.arrivals.end_silent()
         assert call.cancelled
         raise grpc.RpcError
         yield b""
 
     denied(place.answered(slow(), call))
-    assert not place.door._silent
+    assert not place.arrivals._silent
+
+
+def test_checklist_29_31_nobody_waits_for_the_message_of_somebody_unknown(tmp_path: Path) -> None:
+    place = Place(tmp_path, profiles=(Profile("envoy", SECRET, doors=frozenset({"grpc"})),))
+
+    def never() -> Iterator[bytes]:
+        raise AssertionError("was waited for")
+        yield b""
+
+    denied(place.answered(never(), Call()))
+    assert place.world.records()[0]["detail"] == "unknown-pep"
 
 
 # ------------------------------------------------------------------------------------------------------- who is asking
