@@ -29,6 +29,7 @@ THREADS: Final = 6  # the most requests a second, of 1 to 16
 MOST_THREADS: Final = 256  # while calls wait for their message, or for an identity provider
 DRAIN_SECONDS: Final = 3.0
 LOOK_SECONDS: Final = 0.5
+IDLE_SECONDS: Final = 300  # without a call; then whoever holds a connection makes room
 PROBLEM: Final = "the gRPC port is not served"
 
 
@@ -123,6 +124,9 @@ class Server:
             ("grpc.absolute_max_metadata_size", 131_072),
             ("grpc.max_concurrent_streams", self._settings.max_in_flight),
             ("grpc.server_handshake_timeout_ms", handshake),
+            # As many as at the HTTP door, so that neither takes the files that the other needs.
+            ("grpc.max_allowed_incoming_connections", self._settings.limits.connections),
+            ("grpc.max_connection_idle_ms", IDLE_SECONDS * 1_000),
             # Proxies ask whether we are there, also when nothing is open: that is no abuse.
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),

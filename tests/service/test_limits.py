@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.service.asker import asker
 from tests.service.server import PATIENCE_SECONDS, Server, serving, until, write_policies
 from tests.service.test_tls import decision_workers
 
@@ -169,3 +170,30 @@ def test_checklist_31_more_connections_than_files_can_be_open_end_nothing(tmp_pa
         assert [each["effect"] for each in made.records()][-1] == "allow"
     finally:
         made.stop()
+
+
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # and empty settings
+
+
+def stays_open(held: socket.socket) -> bool:
+    """Has an HTTP/2 server answered, and not closed?"""
+    held.settimeout(2)
+    try:
+        return held.recv(9) != b""
+    except OSError:
+        return False
+
+
+def test_checklist_31_connections_to_the_grpc_door_take_no_files_from_the_other(tmp_path: Path) -> None:
+    settings = SETTINGS.replace("[limits]", "[limits]\nconnections = 40")
+    policies = write_policies(tmp_path / "policies", settings)
+    with serving(tmp_path, policies, PDP_WORKERS="1") as server:
+        held = [socket.create_connection(("127.0.0.1", server.grpc), timeout=5) for _ in range(100)]
+        for each in held:
+            each.sendall(HTTP2_PREFACE)
+        assert sum(map(stays_open, held)) == 40
+        assert status(server, "dora") == 200
+        for each in held:
+            each.close()
+        with asker(server.grpc) as envoy:
+            until(lambda: envoy.health() == 1, "there is room again")
