@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +22,9 @@ from pdp.serve.watch import Content, Scan, Unreadable, Watcher
 
 if TYPE_CHECKING:
     from pdp.bundle.build import Built
+    from pdp.language.core import PolicySet
+
+    Compare = Callable[[PolicySet], list[str]]
 
 STATUS: Final = "builder"
 EXIT_DOES_NOT_CHECK: Final = 3
@@ -32,9 +37,17 @@ BEING_BUILT: Final = "a change is being built"
 class Builder:
     """One policy directory, one runtime directory. `step` is one look; all waiting is outside."""
 
-    def __init__(self, directory: Path, runtime: Runtime, settle_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        runtime: Runtime,
+        settle_seconds: float = 0.0,
+        compare: Compare = lambda _: [],
+    ) -> None:
+        """`compare`: what the settings say and a policy set does not know, one sentence each."""
         self._directory = directory
         self._runtime = runtime
+        self._compare = compare
         self._settle_seconds = settle_seconds
         self._watcher = Watcher(directory, settle_seconds)
         self._active: Content | None = None
@@ -42,6 +55,7 @@ class Builder:
         self._restrictions = frozenset(runtime.read(POINTER).get("restrictions", ()))
         self._sequence = int(runtime.read(POINTER).get("sequence", 0))
         self._stale_since: float | None = runtime.read(STATUS).get("stale_since")  # Of a builder that died before us.
+        self._disagreements: list[str] = runtime.read(STATUS).get("disagreements", [])
         self._problem = ""
         self._details = ""
         self._waiting_since: float | None = None
@@ -126,6 +140,16 @@ class Builder:
         self._runtime.write(POINTER, pointer)
         (self._runtime.directory / f"program-{self._sequence - KEPT_ARTEFACTS}.bin").unlink(missing_ok=True)
         say(f"policy set {built.program.digest[:12]} is active: {len(built.policies.rules)} rules")
+        self._told(self._compare(built.policies))
+
+    def _told(self, disagreements: list[str]) -> None:
+        """Said when it is new; `/ready` and the console show it for as long as it is so."""
+        for each in disagreements:
+            if each not in self._disagreements:
+                say(f"WARNING: {each}")
+        if self._disagreements and not disagreements:
+            say("the settings and the policy set agree again")
+        self._disagreements = disagreements
 
     def _failed(self, problem: str, details: str, now: float) -> None:
         """`problem` is shown to everybody by `/ready` and names nothing; `details` go to the operator alone."""
@@ -144,6 +168,7 @@ class Builder:
             "stale_since": self._stale_since,
             "problem": self._problem,
             "details": self._details[:65_536],
+            "disagreements": self._disagreements,
             "pid": os.getpid(),
         }
 
@@ -162,7 +187,10 @@ def rendered(error: PolicyError | OSError) -> str:
 
 def main(settings: Settings, runtime: Runtime) -> int:
     """Build once, then watch for ever. Returns only when the first policy set cannot be used."""
-    builder = Builder(settings.policies, runtime, settings.settle_milliseconds / 1000)
+    from pdp.serve.agreement import disagreements
+
+    compare = partial(disagreements, settings)
+    builder = Builder(settings.policies, runtime, settings.settle_milliseconds / 1000, compare)
     wanted = []
     signal.signal(signal.SIGHUP, lambda *_: wanted.append(1))
     has_one = bool(runtime.read(POINTER))

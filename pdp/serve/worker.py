@@ -219,6 +219,8 @@ class Worker:
             found.append("the policy set is stale")
         elif builder and now / 1_000_000 - builder["scanned_at"] > SILENT_BUILDER_SECONDS:
             found.append("the builder is silent")
+        if builder.get("disagreements"):  # Which, the console and standard error say: here they would be public.
+            found.append("the settings and the policy set disagree")
         if not self._audit_able(now):
             found.append("audit")
         if self._outside:

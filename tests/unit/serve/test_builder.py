@@ -55,3 +55,19 @@ def test_a_directory_that_never_rests_is_stale(policies: Path) -> None:
     maker.step(11.0)
     assert maker.step(11.0)
     assert not runtime.read("builder")["stale"]
+
+
+def test_what_the_settings_say_and_the_set_does_not_know_is_told_and_stays_in_the_status(
+    policies: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runtime = Runtime(policies.parent / "runtime")
+    runtime.directory.mkdir()
+    maker = Builder(policies, runtime, 0.0, lambda found: ["[pep.a]: no"] if len(found.rules) == 1 else [])
+    maker.step(1.0)
+    assert maker.step(1.0)  # It is active all the same.
+    assert runtime.read("builder")["disagreements"] == ["[pep.a]: no"]
+    assert "WARNING: [pep.a]: no" in capfd.readouterr().err
+    (policies / "b-forbids.ward").write_text(FORBID)
+    maker.step(2.0)
+    assert maker.step(2.0)
+    assert runtime.read("builder")["disagreements"] == []
