@@ -61,6 +61,7 @@ class Sessions:
         self._unread = unread_seconds * SECOND
         self._half = max(1, max_sessions // 2)
         self._kept: Kept | None = None
+        self._failed: tuple[bytes, str] | None = None  # which session could not be judged last, and why
         self._read_at = -FOREVER  # when the store was last read
         self._clock = 0  # of the last look at the store: no request is judged at an earlier time
         self._lock = Lock()
@@ -87,7 +88,8 @@ class Sessions:
             session = self._young.get(key) or self._found(key, caller, limits, now)
             if session.idle and now - session.used > session.idle and not session.ended:
                 self._ask_again(session)
-        except StoreError:
+        except StoreError as error:
+            self._failed = key, str(error)
             return UNAVAILABLE  # It may be over: unknown is not new.
         with self._lock:
             self._dirty[key] = session
@@ -104,12 +106,31 @@ class Sessions:
             if known is not None:
                 self._young[key] = known
                 return known
-            if self._kept is None or len(self._young) > 4 * self._half:
+            if self._full():
                 raise StoreError("there is no room for another session")
+        if self._kept is None:
+            raise StoreError("the store of sessions is not open")
         session = self._kept.session(key) or _first(key, caller, now)
         session.idle, session.absolute = limits.idle_seconds * SECOND, limits.absolute_seconds * SECOND
         with self._lock:
             return self._young.setdefault(key, session)
+
+    def _full(self) -> bool:
+        return len(self._young) > 4 * self._half
+
+    def trouble(self) -> str:
+        """Why sessions cannot be judged, though the store is followed; empty once the last that could not be can be."""
+        if self._failed is None:
+            return ""
+        key, reason = self._failed
+        if self._kept is None or self._full():
+            return reason
+        try:
+            self._kept.session(key)
+        except StoreError as error:
+            return str(error)
+        self._failed = None
+        return ""
 
     def _ask_again(self, session: Session) -> None:
         """Before a session ends for want of use: was it used elsewhere a moment ago? Raises StoreError."""

@@ -92,7 +92,7 @@ class Following:
                 self._store, before = self._opened()
                 stepped = (before, now) if now < before else stepped
             self._read(self._store, now)
-            self._note("sessions", "")
+            self._note("sessions", self.sessions.trouble())
         except StoreError as error:
             self._note("sessions", str(error))
         if self._file is not None:

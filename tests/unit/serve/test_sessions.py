@@ -1,6 +1,7 @@
 """A worker that follows the store: what others revoke, a file of revocations, a store that fails, clocks that step."""
 
 import json
+import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from pdp.config import Profile, Settings
 from pdp.config.sessions import SessionSettings
 from pdp.identity.caller import Caller, Evidence
 from pdp.identity.revocations import CLIENT, SECOND, SESSION, SUBJECT, TOKEN, Revocation
-from pdp.identity.sessions import IDLE, REVOKED, UNAVAILABLE, Limits
+from pdp.identity.sessions import IDLE, REVOKED, UNAVAILABLE, Limits, _first, key_of
 from pdp.identity.store import FILE, Store, prepare
 from pdp.serve.callers import Callers, Ended
 from pdp.serve.sessions import FORGET_SECONDS, Following
@@ -180,6 +181,43 @@ def test_when_the_store_is_lost_what_is_known_holds_for_a_while_then_everybody_i
     clocks.go(worker)
     assert judge(worker, clocks, nina) == UNAVAILABLE
     assert not worker.able(clocks.now)
+
+
+def test_a_store_whose_log_was_cut_short_is_said_as_soon_as_a_session_cannot_be_judged(
+    tmp_path: Path, clocks: Clocks, capfd: pytest.CaptureFixture[str]
+) -> None:
+    worker = started(tmp_path, clocks)
+    people = [
+        Caller("user", f"u-{n}", "token", issuer=ISSUER, session=f"s-{n}", issued=NOW, authenticated=NOW)
+        for n in range(500)
+    ]
+    Store(tmp_path / "state").save([_first(key_of(each), each, clocks.now) for each in people], clocks.now)
+    clocks.go(worker)
+    log = (tmp_path / "state" / f"{FILE}-wal").read_bytes()
+    os.truncate(tmp_path / "state" / f"{FILE}-wal", 0)
+    assert UNAVAILABLE in [judge(worker, clocks, each) for each in people]
+    capfd.readouterr()
+    for _ in range(3):
+        clocks.go(worker, seconds=0.1)
+        assert worker.problems() == ["sessions"]
+    assert capfd.readouterr().err.count("ALARM") == 1
+    (tmp_path / "state" / f"{FILE}-wal").write_bytes(log)
+    clocks.go(worker, seconds=0.1)
+    assert worker.problems() == []
+
+
+def test_more_sessions_than_there_is_room_for_are_said(tmp_path: Path, clocks: Clocks) -> None:
+    worker = started(tmp_path, clocks, in_memory=2)
+    people = [
+        Caller("user", f"u-{n}", "token", issuer=ISSUER, session=f"s-{n}", issued=NOW, authenticated=NOW)
+        for n in range(10)
+    ]
+    assert UNAVAILABLE in [judge(worker, clocks, each) for each in people]
+    clocks.go(worker, seconds=0.1)
+    assert worker.problems() == ["sessions"]
+    clocks.go(worker, seconds=2)
+    clocks.go(worker)
+    assert worker.problems() == []
 
 
 def test_a_store_that_cannot_be_written_is_said_and_uses_are_written_later(tmp_path: Path, clocks: Clocks) -> None:
