@@ -27,7 +27,7 @@ def add(subparsers: Subparsers) -> None:
             "Refuse what was issued before an instant, in every worker within a second. A subject or a client starts"
             " anew with its next login; a session or a token never comes back."
         ),
-        epilog="exit codes: 0 in force at each --url, 1 not stored (of several: not by all), 2 usage, or not to be asked",
+        epilog="exit codes: 0 in force at each --url, 1 not stored (of several: not by all), 2 usage, or no answer",
     )
     parser.add_argument("--issuer", required=True, help="`iss` of the tokens, a trust domain, or * for any")
     what = parser.add_mutually_exclusive_group(required=True)

@@ -156,7 +156,8 @@ def decision(
     if result.undeclared:
         return deny(Reason.UNDECLARED)
     if result.refusals:
-        return deny(Reason.FORBIDDEN, (refusal.rule for refusal in result.refusals), told(result.refusals))
+        otherwise = _otherwise_permitted(result, capabilities, searched_fields)
+        return deny(Reason.FORBIDDEN, (each.rule for each in result.refusals), told(result.refusals, otherwise))
     if not result.grants:
         return deny(Reason.INDETERMINATE if result.permit_erred else Reason.NO_RULE)
     if result.void_masks:
@@ -190,14 +191,28 @@ def carried(grant: Grant, capabilities: Capabilities) -> bool:
     return all(duty.name in capabilities.obligations for duty in grant.obligations if duty.binding)
 
 
-def told(refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
-    """What may be told of the refusals: a cure only if each of them has one (SEMANTICS 28).
+def told(refusals: tuple[Refusal, ...], otherwise_permitted: bool) -> tuple[Refusal, ...]:
+    """What may be told of the refusals: a cure only if each of them has one, and it would help (SEMANTICS 28).
 
     One that could not be evaluated has none: nobody knows what would change it.
     """
-    if all(refusal.cures and not refusal.erred for refusal in refusals):
+    if otherwise_permitted and _curable(refusals):
         return refusals
     return tuple(replace(refusal, cures=()) if refusal.cures else refusal for refusal in refusals)
+
+
+def _curable(refusals: tuple[Refusal, ...]) -> bool:
+    return all(refusal.cures and not refusal.erred for refusal in refusals)
+
+
+def _otherwise_permitted(result: PolicyResult, capabilities: Capabilities, searched_fields: frozenset[str]) -> bool:
+    """Without its forbids, would the answer be a permit for this enforcement point? Else a cure promises too much.
+
+    Asked only where there is something to tell: most denials have no cure.
+    """
+    if not _curable(result.refusals):
+        return False
+    return decision(replace(result, refusals=()), capabilities, searched_fields).allowed
 
 
 def _released(grants: list[Grant]) -> frozenset[str] | None:

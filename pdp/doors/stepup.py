@@ -2,6 +2,8 @@
 
 Only where every rule that denies has `step_up` among its cures (SEMANTICS 28): a challenge for a deny that stays, or
 that rests on what could not be evaluated, would send people to log in for nothing and tell of rules unknown to them.
+A decision names cures only where it would be a permit but for those rules (`decide.combine.told`), so that nobody is
+sent to log in for what no login gets.
 """
 
 from __future__ import annotations
@@ -24,9 +26,7 @@ class StepUp:
     """What is asked for. `acr_values` in order of preference; empty: no challenge is ever made."""
 
     acr_values: tuple[str, ...] = ()
-    amr_values: tuple[
-        str, ...
-    ] = ()  # told to enforcement points of the AuthZEN door alone: RFC 9470 has no place for it
+    amr_values: tuple[str, ...] = ()  # told at the AuthZEN door alone: RFC 9470 has no place for it
     max_age_seconds: int = 0  # 0: any age of the authentication will do
 
     @property
@@ -52,7 +52,7 @@ def step_up(decision: Decision, asked: StepUp, beside: Iterable[Decision] = ()) 
 
 
 def curable(decision: Decision) -> bool:
-    """Is it a deny, solely by forbids, each of which was evaluated and names a step-up as its cure?"""
+    """Is it a deny, solely by forbids, each of which was evaluated and names a step-up as a cure that would help?"""
     return (
         decision.effect is Effect.DENY
         and decision.reason is Reason.FORBIDDEN
@@ -77,4 +77,6 @@ def _obligation(asked: StepUp) -> Mapping[str, Any]:
     properties: dict[str, Any] = {"amr_values": list(asked.amr_values)}
     if asked.acr_values:
         properties["acr_value"] = asked.acr_values[0]
+    if asked.max_age_seconds:
+        properties["max_age"] = asked.max_age_seconds
     return {"type": OBLIGATION, "properties": properties}

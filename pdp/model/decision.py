@@ -84,7 +84,7 @@ class Refusal:
     erred: bool = False
     because: str = ""  # public sentence
     exception: str = ""  # information-blocking exception, 45 CFR 171 subparts B to D
-    cures: tuple[str, ...] = ()
+    cures: tuple[str, ...] = ()  # in a decision: only those that may be told, since they would lead to a permit
     overridable_by: tuple[str, ...] = ()
 
 

@@ -140,6 +140,18 @@ def test_semantics_04_an_error_never_opens(given_: list[tuple[fakes.Rule, bool]]
     assert combine.decision(combined(strict), capabilities).allowed is decision.allowed
 
 
+@given(outcomes(), CAPABLE, POINTERS)
+def test_semantics_28_a_cure_is_told_exactly_where_all_have_one_and_the_rest_permits(
+    given_: list[tuple[fakes.Rule, bool]], capabilities: Capabilities, searched: frozenset[str]
+) -> None:
+    decision = combine.decision(combined(given_), capabilities, searched)
+    forbids = [(rule, erred) for rule, erred in given_ if rule.effect == "forbid"]
+    rest = combined([(rule, erred) for rule, erred in given_ if rule.effect != "forbid"])
+    each_curable = all(rule.refusal is not None and rule.refusal.cures and not erred for rule, erred in forbids)
+    due = bool(forbids) and each_curable and combine.decision(rest, capabilities, searched).allowed
+    assert any(refusal.cures for refusal in decision.refusals) is due
+
+
 # The same of whole programs.
 
 

@@ -48,7 +48,7 @@ permit read, write on Record as staff
 forbid write on Record as weak-login
     "Who writes has authenticated with two factors"
     cites "45 CFR 164.312(d)"
-    unless subject has acr and subject.acr == "urn:mfa"
+    unless subject has acr and subject.acr == "urn:hospital:mfa"
     because "a stronger login is needed"
     cure step_up
 
@@ -75,7 +75,7 @@ secret_file = "transmitter.secret"
 idle_seconds = 3
 absolute_seconds = 36000
 revocations_file = "revoked.jsonl"
-step_up_acr_values = ["urn:mfa"]
+step_up_acr_values = ["urn:hospital:mfa"]
 step_up_max_age_seconds = 300
 """
 
@@ -404,12 +404,12 @@ def _all(server: Server) -> list[dict[str, Any]]:
 
 
 def test_a_deny_that_a_stronger_login_lifts_is_a_challenge(server: Server, doors: Doors) -> None:
-    weak, strong = token("nina", "weak"), token("nina", "strong", acr="urn:mfa")
+    weak, strong = token("nina", "weak"), token("nina", "strong", acr="urn:hospital:mfa")
     assert doors.statuses(weak) == [200, 200]
     for answer in doors.each(weak, "PUT").values():
         assert answer.status == 401
         assert 'error="insufficient_user_authentication"' in answer.challenge
-        assert 'acr_values="urn:mfa"' in answer.challenge
+        assert 'acr_values="urn:hospital:mfa"' in answer.challenge
         assert 'max_age="300"' in answer.challenge
     assert doors.statuses(strong, "PUT") == [200, 200]
     # What stays denied after a stronger login is no reason to log in.

@@ -263,10 +263,38 @@ def test_semantics_19_a_limit_is_dropped_with_the_permit_that_cannot_be_carried(
 
 def test_semantics_28_a_cure_is_shown_only_if_every_denying_rule_has_one() -> None:
     cured = forbid("a", because="say why", cures=("purpose",), exception="privacy")
-    assert answer([cured]).refusals == (Refusal("a", False, "say why", "privacy", ("purpose",)),)
-    both = answer([cured, forbid("b")]).refusals
+    assert answer([cured, permit("p")]).refusals == (Refusal("a", False, "say why", "privacy", ("purpose",)),)
+    both = answer([cured, forbid("b"), permit("p")]).refusals
     assert [refusal.cures for refusal in both] == [(), ()]
     assert both[0].because == "say why"
+
+
+@pytest.mark.parametrize(
+    ("beside", "capabilities", "is_told"),
+    [
+        ([permit("p")], Capabilities(), True),
+        ([], Capabilities(), False),  # nothing permits it: after the login it is denied as before
+        ([void("v"), permit("p")], ALL, False),  # a mask whose fields cannot be told denies too
+        ([mask("m", "/ssn"), permit("p")], Capabilities(), False),  # this enforcement point can leave nothing out
+        ([mask("m", "/ssn"), permit("p")], ALL, True),
+        ([permit("p", fields=frozenset({"/id"}))], Capabilities(), False),
+        ([permit("p", obligations=(duty("fly"),))], ALL, False),  # nor do what the permit requires
+        ([permit("p", obligations=(duty("fly"),)), permit("q")], ALL, True),
+        ([computed("p", errs)], ALL, False),  # the only permit erred
+    ],
+)
+def test_semantics_28_a_cure_is_shown_only_where_it_would_lead_to_a_permit(
+    beside: list[Rule], capabilities: Capabilities, is_told: bool
+) -> None:
+    denied = answer([forbid("a", cures=("step_up",)), *beside], capabilities=capabilities)
+    assert (denied.reason, denied.rules) == (Reason.FORBIDDEN, ("a",))
+    assert denied.refusals[0].cures == (("step_up",) if is_told else ())
+
+
+def test_semantics_28_a_search_by_a_masked_field_has_no_cure() -> None:
+    rules = [forbid("a", cures=("step_up",)), mask("m", "/ssn"), permit("p")]
+    assert answer(rules).refusals[0].cures == ("step_up",)
+    assert answer(rules, searched=frozenset({"/ssn"})).refusals[0].cures == ()
 
 
 def test_semantics_28_a_forbid_that_erred_has_no_cure() -> None:

@@ -10,7 +10,7 @@ from pdp.doors.stepup import ALLOWED, CURE, StepUp, curable, step_up
 from pdp.language.expected import CURES
 from pdp.model.decision import Decision, Effect, Reason, Refusal
 
-ASKED = StepUp(("urn:mfa", "urn:phr"), ("otp", "hwk"), 300)
+ASKED = StepUp(("urn:hospital:mfa", "urn:hospital:phr"), ("otp", "hwk"), 300)
 CURED = Refusal("strong-login", cures=("step_up",))
 DENIED = Decision(Effect.DENY, Reason.FORBIDDEN, ("strong-login",), refusals=(CURED,))
 
@@ -20,12 +20,12 @@ def test_the_challenge_is_that_of_rfc_9470() -> None:
     assert challenge is not None
     assert challenge.header == (
         b'Bearer error="insufficient_user_authentication",'
-        b' error_description="A different authentication level is required", acr_values="urn:mfa urn:phr",'
+        b' error_description="A different authentication level is required", acr_values="urn:hospital:mfa urn:hospital:phr",'
         b' max_age="300"'
     )
     assert challenge.obligation == {
         "type": "step-up",
-        "properties": {"acr_value": "urn:mfa", "amr_values": ["otp", "hwk"]},
+        "properties": {"acr_value": "urn:hospital:mfa", "amr_values": ["otp", "hwk"], "max_age": 300},
     }
 
 
@@ -38,10 +38,11 @@ def test_only_what_is_asked_for_is_said() -> None:
     assert fresh is not None
     assert b"acr_values" not in fresh.header
     assert fresh.header.endswith(b', max_age="60"')
-    assert fresh.obligation["properties"] == {"amr_values": []}
-    strong = step_up(DENIED, StepUp(("urn:mfa",)))
+    assert fresh.obligation["properties"] == {"amr_values": [], "max_age": 60}
+    strong = step_up(DENIED, StepUp(("urn:hospital:mfa",)))
     assert strong is not None
     assert b"max_age" not in strong.header
+    assert "max_age" not in strong.obligation["properties"]
 
 
 def test_where_nothing_is_configured_there_is_no_challenge() -> None:
@@ -56,6 +57,7 @@ def test_where_nothing_is_configured_there_is_no_challenge() -> None:
         replace(DENIED, refusals=()),
         replace(DENIED, refusals=(replace(CURED, erred=True),)),
         replace(DENIED, refusals=(replace(CURED, cures=("consent",)),)),
+        replace(DENIED, refusals=(replace(CURED, cures=()),)),  # its cure may not be told: nothing permits it besides
         replace(DENIED, rules=("sealed", "strong-login"), refusals=(CURED, Refusal("sealed"))),
         replace(DENIED, rules=("sealed", "strong-login")),  # a rule that denies, of which nothing may be told
     ],

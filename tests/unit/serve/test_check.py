@@ -162,13 +162,13 @@ def test_checklist_31_who_asks_too_often_waits(tmp_path: Path) -> None:
 
 
 def test_a_deny_that_only_a_step_up_would_lift_challenges(tmp_path: Path) -> None:
-    world = known(tmp_path, smart=NEEDS, sessions=SessionSettings(step_up=StepUp(("urn:mfa",))))
+    world = known(tmp_path, smart=NEEDS, sessions=SessionSettings(step_up=StepUp(("urn:hospital:mfa",))))
     refusal = Refusal("needs-mfa", cures=("step_up",))
     denied = Decision(Effect.DENY, Reason.FORBIDDEN, ("needs-mfa",), refusals=(refusal,))
     world.engine.decide = lambda *_: denied  # type: ignore[method-assign]
     verdict = ask(world, bearer())
     assert (verdict.status, verdict.decision.reason) == (401, Reason.STEP_UP)
-    assert b'acr_values="urn:mfa"' in dict(verdict.denial_headers())[b"www-authenticate"]
+    assert b'acr_values="urn:hospital:mfa"' in dict(verdict.denial_headers())[b"www-authenticate"]
     assert world.records()[-1]["reason"] == "step_up"
 
 
