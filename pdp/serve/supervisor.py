@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pdp.config import Address, ConfigError, Settings
-from pdp.serve import limits, port, tls
+from pdp.config.peps import DOORS
+from pdp.serve import limits, port, preflight, tls
 from pdp.serve.process import die_with, forget_signals, say
 from pdp.serve.runtime import Runtime, make_key, open_directory
 
@@ -228,14 +229,9 @@ def serve(settings: Settings, make: MakeApplication) -> int:
             listeners.append(port.claim(settings.grpc_listen))
         except ConfigError as error:
             problems += error.problems
+    known = _knows_revocations(settings)
     problems += _audit_problems(settings) + _state_problems(settings)
-    problems += tls.problems(settings)
-    if settings.metadata_key_file is not None:
-        from pdp.serve import metadata
-
-        problems += metadata.problems(settings)
-    if not settings.policies.is_dir():
-        problems.append(f"policies: {settings.policies} is not a directory")
+    problems += preflight.obstacles(settings)
     if problems:
         for listener in listeners:
             listener.close()
@@ -243,7 +239,7 @@ def serve(settings: Settings, make: MakeApplication) -> int:
     runtime, _lock = open_directory()
     make_key(runtime)
     limits.make(settings.limits, runtime)
-    announce(settings)
+    announce(settings, known)
     try:
         return Supervisor(settings, runtime, listeners[0].fileno(), listeners[1].fileno(), make).run()
     finally:
@@ -271,20 +267,33 @@ def _state_problems(settings: Settings) -> list[str]:
     return []
 
 
-def announce(settings: Settings) -> None:
-    """What an operator has to know at start, above all what is weaker than it could be."""
+def _knows_revocations(settings: Settings) -> bool:
+    """Is there a store, be it a good one or not, before `_state_problems` makes one?"""
+    from pdp.identity.store import FILE
+
+    return os.path.lexists(settings.state_dir / FILE)
+
+
+def announce(settings: Settings, known: bool) -> None:
+    """What an operator has to know at start, above all what is weaker than it could be. `known`: there was a store."""
     say(f"settings from {settings.source}; policies in {settings.policies}")
     scheme = "http" if settings.tls_certificate_file is None else "https"
     say(f"decisions on {scheme}://{settings.http_listen}, management on http://{settings.management_listen}")
     if port.wanted(settings):
         say(f"gRPC on {settings.grpc_listen}, {'without' if settings.tls_certificate_file is None else 'with'} TLS")
-    for weakness in tls.warnings(settings, time.time_ns() // 1000):
+    say(preflight.places(settings))
+    for weakness in tls.warnings(settings, time.time_ns() // 1000) + preflight.weaknesses(settings):
         say(f"WARNING: {weakness}")
     for weakness in settings.sessions.warnings(settings.issuers):
         say(f"WARNING: {weakness}")
-    bare = [each.name for each in settings.profiles if each.open]
-    if bare:
-        say(f"WARNING: no secret for {', '.join(bare)}: whoever reaches {settings.http_listen} may ask (loopback only)")
+    if not known:
+        say(
+            f"WARNING: no store of revocations was in {settings.state_dir}; unless this is the first start, all are gone"
+        )
+    for where, doors in ((settings.http_listen, DOORS - {port.DOOR}), (settings.grpc_listen, {port.DOOR})):
+        bare = [each.name for each in settings.profiles if each.open and each.doors & doors]
+        if bare and (where is settings.http_listen or port.wanted(settings)):
+            say(f"WARNING: no secret for {', '.join(bare)}: whoever reaches {where} may ask (loopback only)")
     if settings.trust_unverified_subject_header:
         say(f"WARNING: `{settings.trust_unverified_subject_header}` is believed without proof: for demonstrations only")
     if settings.max_permit_age_seconds:
