@@ -287,9 +287,7 @@ def announce(settings: Settings, known: bool) -> None:
     for weakness in settings.sessions.warnings(settings.issuers):
         say(f"WARNING: {weakness}")
     if not known:
-        say(
-            f"WARNING: no store of revocations was in {settings.state_dir}; unless this is the first start, all are gone"
-        )
+        say(f"WARNING: {settings.state_dir} held no revocations yet: unless this is the first start, all are lost")
     for where, doors in ((settings.http_listen, DOORS - {port.DOOR}), (settings.grpc_listen, {port.DOOR})):
         bare = [each.name for each in settings.profiles if each.open and each.doors & doors]
         if bare and (where is settings.http_listen or port.wanted(settings)):
