@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdp.cli.failure import USAGE, Failure
+from pdp.cli.loading import checked, diagnosed
 
 if TYPE_CHECKING:
     from pdp.cli.main import Subparsers
@@ -25,7 +27,9 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "policies", nargs="?", help="the policy directory (else PDP_POLICIES, pdp.toml, policies/hospital)"
     )
-    parser.add_argument("--check-settings", action="store_true", help="read the settings, say what is wrong, and stop")
+    parser.add_argument(
+        "--check-settings", action="store_true", help="say what a start would refuse or warn of, and stop"
+    )
 
 
 def _console(settings: Settings, view: View) -> Any:
@@ -33,6 +37,25 @@ def _console(settings: Settings, view: View) -> Any:
     from pdp.console.app import application
 
     return application(settings, view)
+
+
+def _checked(settings: Settings) -> int:
+    """What a start would refuse, and what it would warn of; without a start. Raises ConfigError and Failure."""
+    from pdp.config import ConfigError
+    from pdp.serve import preflight, tls
+    from pdp.serve.agreement import disagreements
+
+    problems = preflight.obstacles(settings) + preflight.unmade(settings)
+    if problems:
+        raise ConfigError(problems)
+    weaknesses = tls.warnings(settings, time.time_ns() // 1000) + preflight.weaknesses(settings)
+    weaknesses += settings.sessions.warnings(settings.issuers)
+    with diagnosed():
+        weaknesses += disagreements(settings, checked(str(settings.policies)).policies)
+    for each in weaknesses:
+        print(f"WARNING: {each}")
+    print(f"the settings from {settings.source} can be used; {preflight.places(settings)}")
+    return 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,8 +67,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = load(environment, Path.cwd())
         if args.check_settings:
-            print(f"the settings from {settings.source} can be used")
-            return 0
+            return _checked(settings)
         from pdp.serve.supervisor import serve
 
         return serve(settings, _console)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -113,6 +113,23 @@ def _profile(name: str, table: Table, shared: bytes | None) -> Profile:
     )
     table.close()
     return profile
+
+
+def contradictions(profiles: Iterable[Profile]) -> Iterator[str]:
+    """What a profile may say, and then nobody is ever known at its doors."""
+    for each in profiles:
+        if each.client_certificate == "peer" and "grpc" not in each.doors:
+            yield (
+                f'[pep.{each.name}]: `client_certificate = "peer"` is what the door `grpc` is told, and this profile'
+                " has not that door"
+            )
+        # At the AuthZEN door the subject is named by the enforcement point itself.
+        proven = each.doors - {"authzen"}
+        if proven and each.client_certificate == "none" and "token" not in each.evidence:
+            yield (
+                f"[pep.{each.name}]: `evidence` is the client's certificate alone, and `client_certificate` does not"
+                f" say where it is; one of {', '.join(CERTIFICATES[1:])}"
+            )
 
 
 def _certificate(text: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, get_origin, get_type_hints
@@ -18,6 +18,7 @@ from pdp.config import reading
 from pdp.config.issuers import contradictions, issuers
 from pdp.config.limits import Limiting, limiting
 from pdp.config.peps import DOORS, Profile, profiles
+from pdp.config.peps import contradictions as of_profiles
 from pdp.config.reading import Address, ConfigError, hint
 from pdp.config.sessions import SessionSettings, sessions, transmitters
 from pdp.config.sessions import contradictions as of_sessions
@@ -108,6 +109,8 @@ class Settings:
     transmitters: tuple[Transmitter, ...] = ()
     management_secret: bytes | None = field(default=None, repr=False)
     source: str = "defaults"  # which file was read
+    given: frozenset[str] = frozenset()  # which of the settings above were not left at their default
+    secret_files: tuple[Path, ...] = ()  # every one that was read, whoever's it is
 
 
 READERS: Final[dict[str, Callable[[Any, Path], Any]]] = {
@@ -143,6 +146,9 @@ def load(environment: Mapping[str, str], directory: Path) -> Settings:
     for name, (section, read) in SECTIONS.items():
         if path and section in table:
             values[name] = read(table[section], path, problems)
+    named = (values.get(each) for each in ("pep_secret_file", "management_secret_file", "metadata_key_file"))
+    within = _secret_files({name: each for name, each in table.items() if name not in READERS}, path)
+    values["secret_files"] = tuple(sorted({*filter(None, named), *within}))
     if not problems:
         settings = Settings(**values)
         problems = _contradictions(settings)
@@ -156,14 +162,17 @@ def _values(
 ) -> dict[str, Any]:
     values: dict[str, Any] = {"source": str(path) if path else "defaults"}
     defaults: dict[str, Any] = {each.name: each.default for each in fields(Settings)}
+    given: set[str] = set()
     for name, read in READERS.items():
         variable = f"PDP_{name.upper()}"
         try:
             if environment.get(variable) == "" and name.endswith("_file"):
                 raise ValueError("is empty: a file that is not named is none")
             if environment.get(variable):
+                given.add(name)
                 values[name] = read(environment[variable], directory)
             elif path and name in table:
+                given.add(name)
                 variable = f"{path}: `{name}`"
                 values[name] = read(table[name], path.parent)
             elif isinstance(defaults[name], Path):
@@ -173,7 +182,7 @@ def _values(
     if not values.get("public_url"):
         scheme = "https" if values.get("tls_certificate_file") else "http"
         values["public_url"] = f"{scheme}://{values.get('http_listen', defaults['http_listen'])}"
-    return values
+    return values | {"given": frozenset(given)}
 
 
 def _unknown(environment: Mapping[str, str], path: Path | None, table: dict[str, Any]) -> list[str]:
@@ -219,6 +228,14 @@ def _secret(values: Mapping[str, Any], name: str, problems: list[str]) -> bytes 
         return None
 
 
+def _secret_files(given: Any, file: Path | None) -> Iterator[Path]:
+    """What the tables of the file name as a secret, or as a private key, at any depth."""
+    for key, value in given.items() if isinstance(given, dict) else ():
+        if key.endswith(("secret_file", "key_file")) and isinstance(value, str) and file is not None:
+            yield Path(file.parent, value)
+        yield from _secret_files(value, file)
+
+
 def _contradictions(settings: Settings) -> list[str]:
     """What each setting alone may say, and all together may not: each of them would leave a door open."""
     listen, found = settings.http_listen, []
@@ -233,6 +250,7 @@ def _contradictions(settings: Settings) -> list[str]:
                 " set pep_secret_file (PDP_PEP_SECRET_FILE), or listen on 127.0.0.1"
             )
     found += contradictions(settings.issuers, settings.profiles, settings.trust_domains)
+    found += of_profiles(settings.profiles)
     found += of_sessions(settings.sessions, settings.transmitters, settings.issuers)
     if (settings.tls_certificate_file is None) != (settings.tls_key_file is None):
         found.append("tls_certificate_file and tls_key_file need each other")
