@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdp.bundle import collector
@@ -36,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with collector.paused():
             loaded = checked(args.path, notes=args.notes)
-            diagnostics = loaded.warnings
+            diagnostics = (*loaded.warnings, *_beside(loaded))
             counts = _counts(loaded, len(entities(loaded)))
     except PolicyError as error:
         diagnostics = (*(loaded.warnings if loaded is not None else ()), *error.diagnostics)
@@ -47,6 +49,27 @@ def run(args: argparse.Namespace) -> int:
         return UNCHECKED
     warned = any(each.severity is Severity.WARNING for each in diagnostics)
     return FINDINGS if args.strict and warned else FINE
+
+
+def _beside(loaded: Loaded) -> list[Diagnostic]:
+    """What a `pdp.toml` beside the policies says and they do not know."""
+    path = Path(loaded.directory, "pdp.toml")
+    if not loaded.directory or not path.is_file():
+        return []
+    from pdp.bundle.files import about
+    from pdp.config import ConfigError, load
+    from pdp.serve.agreement import disagreements
+
+    try:
+        settings = load({"PDP_CONFIG": str(path.absolute())}, Path.cwd())
+    except ConfigError as error:  # It may need what only the machine of the service has: a secret, an address.
+        unusable = [
+            about(path, "settings-not-usable-here", each.removeprefix(f"{path.absolute()}: "))
+            for each in error.problems
+        ]
+        return [replace(each, severity=Severity.NOTE) for each in unusable]
+    found = [about(path, "settings-disagree", each) for each in disagreements(settings, loaded.policies)]
+    return [replace(each, severity=Severity.WARNING) for each in found]
 
 
 def _counts(loaded: Loaded, data: int) -> dict[str, int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from pdp.diagnostics.catalogue.entry import Entry
+from pdp.diagnostics.diagnostic import Severity
 
 STAGE: Final = "data"
 _FILES: Final = "tests/unit/bundle/test_artefact.py"
+_SETTINGS: Final = "tests/unit/cli/test_check.py"
 _DATA: Final = "tests/unit/bundle/test_data.py"
 
 
@@ -101,5 +103,23 @@ ENTRIES: Final[dict[str, Entry]] = {
     "data-too-large": _entry(
         "the ancestors of all entities together are too many",
         "Chains of many thousands of parents are nearly always a mistake, and would take the memory of every worker.",
+    ),
+    # Settings beside the policies ------------------------------------------------------------------------------------
+    "settings-disagree": Entry(
+        STAGE,
+        "the `pdp.toml` beside the policies speaks of what they do not declare",
+        "A profile's fixed `context`, `may_assert` or `obligations`, an issuer's `claims` or type of subjects, or "
+        "`[smart]` names something that the policy set does not know. The service starts all the same, and the name "
+        "does nothing; a fixed context that does not fit its type makes every rule that reads it undecidable.",
+        severity=Severity.WARNING,
+        test=_SETTINGS,
+    ),
+    "settings-not-usable-here": Entry(
+        STAGE,
+        "the `pdp.toml` beside the policies cannot be used here, so it was not compared with them",
+        "It may need what only the machine of the service has, such as a file with a secret. There, "
+        "`pdp serve --check-settings` compares them.",
+        severity=Severity.NOTE,
+        test=_SETTINGS,
     ),
 }

@@ -169,3 +169,21 @@ def test_a_name_that_no_file_can_have(pdp: Pdp) -> None:
 
 def test_a_single_file_is_a_set_without_data(pdp: Pdp) -> None:
     assert "0 entities" in pdp("check", "clinic/policy.ward").out
+
+
+def test_settings_beside_the_policies_are_compared_with_them(pdp: Pdp, tmp_path: Path) -> None:
+    set_ = write(tmp_path, a=SOUND)
+    (tmp_path / "pdp.toml").write_text('[pep.a]\nobligations = ["call"]\n')
+    ran = pdp("check", set_, "--output", "json")
+    (found,) = json.loads(ran.out)["diagnostics"]
+    assert (ran.code, found["code"], found["severity"]) == (0, "settings-disagree", "warning")
+    assert pdp("check", set_, "--strict").code == 1
+    (tmp_path / "pdp.toml").write_text('[pep.a]\ndoor = "authzen"\n')
+    assert "no findings" in pdp("check", set_, "--strict").out
+
+
+def test_settings_that_need_another_machine_are_only_noted(pdp: Pdp, tmp_path: Path) -> None:
+    (tmp_path / "pdp.toml").write_text('pep_secret_file = "/nowhere/secret"\n')
+    ran = pdp("check", write(tmp_path, a=SOUND), "--output", "json")
+    assert [each["code"] for each in json.loads(ran.out)["diagnostics"]] == ["settings-not-usable-here"]
+    assert pdp("check", tmp_path, "--strict").code == 0
