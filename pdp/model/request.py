@@ -70,7 +70,7 @@ def strict_json(text: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
             raise RequestError(f"not UTF-8 (byte {error.start})") from error
     if text.startswith("\ufeff"):
         raise RequestError("starts with a byte order mark")
-    if _depth(text, max_depth) > max_depth:
+    if _too_deep(text, max_depth):
         raise RequestError(f"nested deeper than {max_depth}")
     try:
         value = _DECODER.decode(text)
@@ -93,11 +93,11 @@ def strict_json_at(text: str, start: int) -> tuple[Any, int]:
         raise RequestError("nested too deep") from error
 
 
-def _depth(text: str, allowed: int) -> int:
-    """The nesting, or 0 where brackets are too few to go beyond what is allowed."""
+def _too_deep(text: str, allowed: int) -> bool:
+    """Reads no further than to the bracket that is one too many."""
     if text.count("[") + text.count("{") <= allowed:
-        return 0
-    depth = deepest = 0
+        return False
+    depth = 0
     in_string = escaped = False
     for character in text:
         if in_string:
@@ -111,10 +111,11 @@ def _depth(text: str, allowed: int) -> int:
             in_string = True
         elif character in "[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > allowed:
+                return True
         elif character in "]}":
             depth -= 1
-    return deepest
+    return False
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

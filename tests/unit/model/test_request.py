@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -146,3 +147,42 @@ def test_fields_are_limited_by_either() -> None:
 def test_an_exponent_beyond_any_decimal_is_no_fault_of_ours(number: str) -> None:
     with pytest.raises(RequestError):
         strict_json(f'{{"x":{number}}}')
+
+
+class _Read(str):
+    """A text that knows how far it was read, one character at a time."""
+
+    read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for each in super().__iter__():
+            self.read += 1
+            yield each
+
+
+def test_what_is_nested_too_deep_is_read_no_further() -> None:
+    text = _Read('["[",' * (MAX_DEPTH + 1) + "[1]," * 100_000)
+    with pytest.raises(RequestError, match="nested deeper"):
+        strict_json(text)
+    assert text.read == MAX_DEPTH * 5 + 1
+
+
+@given(st.text('[]{}"\\', max_size=40), st.integers(0, 4))
+def test_what_is_not_too_deep_may_be_read(text: str, allowed: int) -> None:
+    """Of what is JSON: the depth is that of the value."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return
+    depth = _depth_of(value)
+    if depth > allowed:
+        with pytest.raises(RequestError, match="nested deeper"):
+            strict_json(text, allowed)
+    else:
+        assert strict_json(text, allowed) == value
+
+
+def _depth_of(value: Any) -> int:
+    if not isinstance(value, list | dict):
+        return 0
+    return 1 + max(map(_depth_of, value.values() if isinstance(value, dict) else value), default=0)
