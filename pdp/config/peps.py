@@ -63,6 +63,23 @@ class Profile:
         return self.secret is None and not self.certificates
 
 
+    @property
+    def certificate_names(self) -> frozenset[str]:
+        """Its `certificates`, each in its one spelling."""
+        return frozenset(map(_one_spelling, self.certificates))
+
+    def clashes(self, other: Profile) -> bool:
+        """At one door: could what is shown by one be of the other too? Then it is neither."""
+        if self.secret != other.secret:
+            return False
+        mine, others = self.certificate_names, other.certificate_names
+        return not (mine and others) or not mine.isdisjoint(others)
+
+
+def _one_spelling(name: str) -> str:
+    return name.replace(":", "").lower().replace("sha256", "sha256:", 1) if name.startswith("sha256:") else name
+
+
 def profiles(given: Any, file: Path | None, shared: bytes | None, problems: list[str]) -> tuple[Profile, ...]:
     """The profiles of a settings file; one that is called `default` where it names none. `shared`: their secret."""
     if given is None or file is None:

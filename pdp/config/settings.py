@@ -11,6 +11,7 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Final, get_origin, get_type_hints
 
@@ -278,14 +279,21 @@ def _contradictions(settings: Settings) -> list[str]:
         if same != name and where.port:
             found.append(f"{same} and {name} are the same address")
     for door in sorted(DOORS):
-        seen: dict[bytes | None, str] = {}
-        for each in (profile for profile in settings.profiles if door in profile.doors and not profile.certificates):
-            if each.secret in seen:
-                found.append(
-                    f"[pep.{seen[each.secret]}] and [pep.{each.name}] have the same secret, or none, at {door}"
-                )
-            seen[each.secret] = each.name
+        here = [each for each in settings.profiles if door in each.doors]
+        found += [
+            f"[pep.{one.name}] and [pep.{other.name}] have the same secret, or none, at {door}; {_shared(one, other)}"
+            for one, other in combinations(here, 2)
+            if one.clashes(other)
+        ]
     return found
+
+
+def _shared(one: Profile, other: Profile) -> str:
+    """Why their certificates do not tell them apart."""
+    if not one.certificates and not other.certificates:
+        return "neither names a certificate"
+    both = sorted(one.certificate_names & other.certificate_names)
+    return f"both name the certificate {both[0]}" if both else "only one names a certificate, which fits both"
 
 
 def reference() -> str:

@@ -54,11 +54,7 @@ def _same(known: bytes | None, shown: bytes | None) -> bool:
 
 def _wanted(profile: Profile) -> frozenset[str] | None:
     """The names, any of which its certificate must have; None: it needs none."""
-    return frozenset(map(_normal, profile.certificates)) if profile.certificates else None
-
-
-def _normal(name: str) -> str:
-    return name.replace(":", "").lower().replace("sha256", "sha256:", 1) if name.startswith("sha256:") else name
+    return profile.certificate_names or None
 
 
 @dataclass(frozen=True, slots=True)

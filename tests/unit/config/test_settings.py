@@ -142,6 +142,35 @@ def test_two_profiles_may_not_share_a_secret_at_one_door(tmp_path: Path) -> None
     assert len(load({}, tmp_path).profiles) == 2
 
 
+HEX = "0a" * 32
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told_apart"),
+    [
+        ('["dns:a"]', '["dns:b"]', True),
+        ('["dns:a"]', '["dns:a"]', False),
+        ('["dns:a", "dns:b"]', '["dns:b", "dns:c"]', False),
+        (f'["sha256:{HEX}"]', f'["sha256:{":".join(["0A"] * 32)}"]', False),
+        ('["dns:a"]', "[]", False),  # Whoever shows that certificate fits both.
+    ],
+)
+@pytest.mark.parametrize("secret", ["", 'secret_file = "own.secret"\n'])
+def test_profiles_whose_certificates_do_not_tell_them_apart_are_an_error(
+    tmp_path: Path, one: str, other: str, told_apart: bool, secret: str
+) -> None:
+    (tmp_path / "own.secret").write_text(SECRET)
+    head = 'tls_certificate_file = "c"\ntls_key_file = "k"\ntls_client_ca_file = "a"\n'
+    first, second = (f"{secret}certificate = {each}\n" for each in (one, other))
+    (tmp_path / "pdp.toml").write_text(f"{head}[pep.a]\n{first}[pep.b]\n{second}")
+    if told_apart:
+        assert len(load({}, tmp_path).profiles) == 2
+    else:
+        assert all("[pep.a] and [pep.b] have the same secret, or none" in each for each in problems({}, tmp_path))
+    (tmp_path / "pdp.toml").write_text(f'{head}[pep.a]\ndoor = "authzen"\n{first}[pep.b]\ndoor = "grpc"\n{second}')
+    assert len(load({}, tmp_path).profiles) == 2
+
+
 def test_a_profile_says_what_its_enforcement_point_can_do(tmp_path: Path) -> None:
     (tmp_path / "own.secret").write_text(SECRET)
     (tmp_path / "pdp.toml").write_text(
