@@ -26,7 +26,7 @@ HEADERS: Final = {
         "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # With "no-referrer" our own forms would come from `Origin: null`.
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -94,7 +94,7 @@ def _guard(app: Flask, settings: Settings) -> None:
                 return Response("unknown\n", 401, {"WWW-Authenticate": 'Basic realm="chaperone management"'})
         elif request.host not in hosts:
             return Response("this listener answers to its own names only\n", 403)
-        if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        if request.method not in ("GET", "HEAD", "OPTIONS") and _foreign():
             return Response("not from another site\n", 403)
         return None
 
@@ -102,6 +102,15 @@ def _guard(app: Flask, settings: Settings) -> None:
     def hardened(response: Response) -> Response:
         response.headers.update(HEADERS)
         return response
+
+
+def _foreign() -> bool:
+    """Does a page of another site ask? A browser says so in either header, and what is no browser sends neither."""
+    origin = request.headers.get("Origin")
+    own = (f"http://{request.host}", f"https://{request.host}")  # TLS may end in front of us.
+    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none") or (
+        origin is not None and origin not in own
+    )
 
 
 def _authorised(header: str, secret: bytes) -> bool:
