@@ -8,6 +8,7 @@
 
 local URL = os.getenv("CHAPERONE_URL")               -- http(s)://HOST:PORT/forward-auth
 local SECRET = os.getenv("CHAPERONE_SECRET")         -- as in the secret_file of [pep.haproxy]
+local NAME = os.getenv("CHAPERONE_NAME")             -- with https: the DNS name in Chaperone's certificate
 local TIMEOUT_MILLISECONDS = 2000
 
 if not URL or not SECRET then
@@ -48,6 +49,9 @@ local function question(txn)
             end
             headers[name] = values
         end
+    end
+    if NAME then
+        headers["host"] = { NAME }                   -- HAProxy asks for, and verifies, the name that stands here
     end
     headers["x-pdp-secret"] = { SECRET }
     headers["x-original-method"] = { txn.sf:method() }
