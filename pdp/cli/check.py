@@ -28,7 +28,9 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--output", choices=("human", "json", "sarif"), default="human")
     parser.add_argument("--strict", action="store_true", help="exit with 1 on warnings")
     parser.add_argument(
-        "--notes", action="store_true", help="show notes too: what rests on identity, what cites nothing"
+        "--notes",
+        action="store_true",
+        help="show notes too: what rests on identity, what cites nothing; and what may be asked, in wire names",
     )
 
 
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             counts = _counts(loaded, len(entities(loaded)))
     except PolicyError as error:
         diagnostics = (*(loaded.warnings if loaded is not None else ()), *error.diagnostics)
-    _print(args, diagnostics, counts)
+    _print(args, diagnostics, counts, _questions(loaded) if loaded is not None and args.notes else [])
     if loaded is not None:
         cases(loaded.directory, loaded.policies.schema)  # A table that cannot be read ends the command.
     if any(each.severity is Severity.ERROR for each in diagnostics):
@@ -84,16 +86,37 @@ def _counts(loaded: Loaded, data: int) -> dict[str, int]:
     }
 
 
-def _print(args: argparse.Namespace, diagnostics: tuple[Diagnostic, ...], counts: dict[str, int]) -> None:
+def _questions(loaded: Loaded) -> list[dict[str, Any]]:
+    """What may be asked, in the names that requests use: each action with who may ask it about what."""
+    schema = loaded.policies.schema
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for each in schema.actions.values():
+        subjects = tuple(sorted(schema.entities[name].wire for name in each.subjects))
+        found.setdefault((each.wire, subjects), []).append(schema.entities[each.resource].wire)
+    return [
+        {"action": action, "subjects": list(subjects), "resources": sorted(found[action, subjects])}
+        for action, subjects in sorted(found)
+    ]
+
+
+def _print(
+    args: argparse.Namespace,
+    diagnostics: tuple[Diagnostic, ...],
+    counts: dict[str, int],
+    questions: list[dict[str, Any]],
+) -> None:
     from pdp.diagnostics import render
 
     if args.output == "json":
-        emit_json(_document(render.as_json(diagnostics), counts))
+        document = _document(render.as_json(diagnostics), counts)
+        emit_json(document | ({"questions": questions} if args.notes else {}))
     elif args.output == "sarif":
         emit_json(render.as_sarif(diagnostics))
     else:
         if diagnostics:
             print(for_people(diagnostics))
+        for each in questions:
+            print(f"{each['action']} on {', '.join(each['resources'])} by {', '.join(each['subjects'])}")
         print(_summary(args.path, diagnostics, counts))
 
 

@@ -28,6 +28,14 @@ def test_a_sound_set_is_counted(pdp: Pdp, tmp_path: Path) -> None:
     )
 
 
+def test_with_notes_what_may_be_asked_is_listed_in_the_names_that_requests_use(pdp: Pdp) -> None:
+    ran = pdp("check", "clinic", "--notes")
+    assert "\nread on Record by user\n" in ran.out
+    document = json.loads(pdp("check", "clinic", "--notes", "--output", "json").out)
+    assert {"action": "read", "subjects": ["user"], "resources": ["Record"]} in document["questions"]
+    assert "questions" not in json.loads(pdp("check", "clinic", "--output", "json").out)
+
+
 def test_warnings_are_findings_only_if_strict(pdp: Pdp) -> None:
     ran = pdp("check", "clinic")
     assert ran.code == 0
