@@ -62,7 +62,6 @@ class Profile:
         """Does whoever reaches the listener have this profile?"""
         return self.secret is None and not self.certificates
 
-
     @property
     def certificate_names(self) -> frozenset[str]:
         """Its `certificates`, each in its one spelling."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pdp.config.reading import Table, named, path
+from pdp.identity.files import regular
 from pdp.identity.spiffe import ANY_SEGMENT, SUBJECT_IDS, TrustDomain, is_segment, is_trust_domain
 
 WHOLE: Final = SUBJECT_IDS[0]
@@ -52,11 +53,11 @@ def _pattern(text: str) -> bool:
 
 
 def _authorities(given: object, base: Path) -> tuple[bytes, ...]:
-    from pdp.identity.chain import authorities  # Heavy, and needed only where a file is named.
+    from pdp.identity.chain import MAX_FILE_BYTES, authorities  # Heavy, and needed only where a file is named.
 
     where = path(given, base)
     try:
-        content = where.read_bytes()
+        content = regular(where, MAX_FILE_BYTES)
     except OSError as error:
         raise ValueError(f"{where} cannot be read: {error.strerror}") from error
     try:

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any, Final
 
 from pdp.identity.caller import Unknown, Waiting
+from pdp.identity.files import regular
 from pdp.identity.jwk import Key, KeyRefused, key
 from pdp.model.request import RequestError, strict_json
 
@@ -89,8 +90,7 @@ def of_keys(listed: Sequence[object], use: str = "sig", digest: bytes = b"") -> 
 def file_source(path: Path) -> Source:
     def read() -> bytes:
         try:
-            with path.open("rb") as file:
-                found = file.read(MAX_BYTES + 1)
+            found = regular(path, MAX_BYTES)
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror}") from error
         if len(found) > MAX_BYTES:

@@ -15,6 +15,7 @@ import orjson
 
 from pdp.config import Settings
 from pdp.doors import authzen, duties, search
+from pdp.identity.files import regular
 from pdp.serve.http import JSON, Answer
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 STEP_UP: Final = "step-up"
 AGE: Final = (b"cache-control", b"max-age=60")
+MAX_KEY_BYTES: Final = 65_536
 CURVES: Final = {"P-256": "ES256", "Ed25519": "EdDSA"}
 
 
@@ -78,7 +80,7 @@ def _signed(members: dict[str, Any], file: Path, now: int) -> str:
     from joserfc.jwk import ECKey, OKPKey
 
     try:
-        pem = file.read_bytes()
+        pem = regular(file, MAX_KEY_BYTES)
     except OSError as error:
         raise BadKey(f"cannot be read: {error.strerror}") from error
     for kind in (ECKey, OKPKey):

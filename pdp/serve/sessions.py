@@ -13,6 +13,7 @@ from threading import Event, Thread
 from typing import Final
 
 from pdp.config import Settings
+from pdp.identity.files import regular
 from pdp.identity.revocations import SECOND, Revocation, lines
 from pdp.identity.sessions import Sessions
 from pdp.identity.store import Store, StoreError
@@ -203,12 +204,12 @@ class File:
             signature = (found.st_ino, found.st_mtime_ns, found.st_size)
             if signature == self._signature:
                 return []
-            data = self._path.read_bytes() if found.st_size <= MAX_FILE_BYTES else None
+            data = regular(self._path, MAX_FILE_BYTES)
         except OSError as error:
             self.problem = f"{self._path} cannot be read: {error.strerror}; what it said stays in force"
             return []
         self._signature = signature
-        if data is None:
+        if len(data) > MAX_FILE_BYTES:
             self.problem = f"{self._path} is larger than {MAX_FILE_BYTES} bytes and was not read"
             return []
         read = list(lines(data))

@@ -21,6 +21,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from pdp.config import ConfigError, Settings
+from pdp.identity.files import regular
 from pdp.serve.process import say
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -192,8 +193,7 @@ def warnings(settings: Settings, now: int) -> list[str]:
 
 def _content(path: Path, name: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            found = file.read(MAX_FILE_BYTES + 1)
+        found = regular(path, MAX_FILE_BYTES)
     except OSError as error:
         raise BadFiles(f"{name}: {path} cannot be read: {error.strerror}") from error
     if len(found) > MAX_FILE_BYTES:

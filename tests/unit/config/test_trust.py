@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from pdp.config import ConfigError, Settings, load
 from pdp.identity.scopes import Need
+from tests.in_time import in_time
 from tests.service.certificates import Authority
 
 
@@ -44,6 +46,8 @@ def test_the_authorities_of_a_trust_domain_are_read_at_start(tmp_path: Path) -> 
     leaf = authority.leaf(name="leaf")
     assert "authorities alone" in problem(tmp_path, table.replace("ours.pem", leaf.certificate_file.name))
     assert "cannot be read" in problem(tmp_path, table.replace("ours.pem", "nowhere.pem"))
+    os.mkfifo(tmp_path / "pipe.pem")
+    assert "not a regular file" in in_time(lambda: problem(tmp_path, table.replace("ours.pem", "pipe.pem")))
     assert "needs `ca_file`" in problem(tmp_path, table.replace("ca_file", "#ca_file", 1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from joserfc.jwk import ECKey, OKPKey
 from pdp.config import Profile, Settings
 from pdp.model.decision import Capabilities
 from pdp.serve import metadata
+from tests.in_time import in_time
 
 
 def made(**settings: Any) -> dict[str, Any]:
@@ -97,6 +99,12 @@ def test_what_is_no_key_for_it_is_said_at_start(tmp_path: Path, content: bytes) 
     file.write_bytes(content)
     (problem,) = metadata.problems(Settings(metadata_key_file=file))
     assert problem.startswith(f"metadata_key_file: {file} must hold a private key on P-256 or Ed25519")
+
+
+def test_a_pipe_in_place_of_a_key_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key.pem")
+    (problem,) = in_time(lambda: metadata.problems(Settings(metadata_key_file=tmp_path / "key.pem")))
+    assert "not a regular file" in problem
 
 
 def test_a_key_file_that_is_not_there_is_said_at_start(tmp_path: Path) -> None:

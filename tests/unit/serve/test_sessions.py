@@ -20,6 +20,7 @@ from pdp.identity.sessions import IDLE, REVOKED, UNAVAILABLE, Limits, _first, ke
 from pdp.identity.store import FILE, Store, prepare
 from pdp.serve.callers import Callers, Ended
 from pdp.serve.sessions import FORGET_SECONDS, Following
+from tests.in_time import in_time
 from tests.unit.identity.tokens import ISSUER, NOW, NOW_SECONDS, issuer, token
 
 TOKEN_OF_DORA = Caller(
@@ -272,6 +273,21 @@ def test_a_file_counts_in_memory_also_while_the_store_cannot_be_written(tmp_path
     blocker._connection.execute("ROLLBACK")
     clocks.go(worker)
     assert len(blocker.revocations()) == 1
+    assert worker.problems() == []
+
+
+def test_a_pipe_in_place_of_the_file_keeps_nobody_waiting(tmp_path: Path, clocks: Clocks) -> None:
+    path = tmp_path / "revoked.jsonl"
+    path.write_text(line(subject="dora"))
+    worker = started(tmp_path, clocks, revocations_file=path)
+    path.unlink()
+    os.mkfifo(path)
+    in_time(lambda: (clocks.go(worker), clocks.go(worker)))
+    assert worker.problems() == ["the file of revocations"]
+    assert judge(worker, clocks) == REVOKED
+    path.unlink()
+    path.write_text(line(session="s-9"))
+    clocks.go(worker)
     assert worker.problems() == []
 
 

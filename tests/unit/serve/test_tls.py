@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pdp.config import ConfigError, Settings
 from pdp.serve import tls
 from pdp.serve.tls import BadFiles, Files, Serving
+from tests.in_time import in_time
 from tests.service.certificates import Authority
 
 
@@ -48,6 +50,15 @@ BROKEN: list[tuple[Callable[[Files, Authority], object], str]] = [
     (lambda files, _: files.client_ca.write_bytes(b"x"), "tls_client_ca_file: .* holds no certificate"),  # type: ignore[union-attr]
     (lambda files, _: files.key.write_bytes(b"#" * 2_000_000), "is longer than"),
 ]
+
+
+@pytest.mark.parametrize("name", ["certificate", "key", "client_ca"])
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(files: Files, name: str) -> None:
+    path: Path = getattr(files, name)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BadFiles, match=f"tls_{name}.*not a regular file"):
+        in_time(lambda: tls.read(files))
 
 
 @pytest.mark.parametrize(("break_them", "sentence"), BROKEN)
