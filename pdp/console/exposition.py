@@ -24,6 +24,7 @@ TOTALS = {
     "connections_refused": "connections ended because a worker had too many",
     "slow_heads": "connections ended because the head of a request took too long",
     "malformed": "requests that the HTTP parser refused",
+    "no_door": "requests for a path that no door has; each got 404",
 }
 
 
@@ -40,6 +41,7 @@ class Workers(Collector):
         for name, help_text in TOTALS.items():
             yield CounterMetricFamily(f"pdp_{name}", help_text, value=sum(each[name] for each in found))
         yield _limited(found)
+        yield _unknown_peps(found)
         yield from _certificate(found)
         yield from self._policy_set()
         yield from self._children()
@@ -83,6 +85,18 @@ def _limited(found: list[dict[str, Any]]) -> Metric:
     family = CounterMetricFamily("pdp_limited", "requests that a limit refused", labels=["limit"])
     for word, count in sorted(totals.items()):
         family.add_metric([word], count)
+    return family
+
+
+def _unknown_peps(found: list[dict[str, Any]]) -> Metric:
+    totals: Counter[tuple[str, str]] = Counter()
+    for each in found:
+        for door, why, count in each["unknown_peps"]:
+            totals[door, why] += count
+    help_text = "requests of enforcement points that are not known, and why; each was denied"
+    family = CounterMetricFamily("pdp_unknown_pep", help_text, labels=["door", "why"])
+    for labels, count in sorted(totals.items()):
+        family.add_metric(list(labels), count)
     return family
 
 

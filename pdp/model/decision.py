@@ -36,6 +36,7 @@ class Reason(StrEnum):
     UNDECLARED = "undeclared"  # no such action on such a resource for such a subject
     BAD_REQUEST = "bad_request"
     UNAUTHENTICATED = "unauthenticated"
+    UNKNOWN_PEP = "unknown_pep"  # it is not the client who is not known, but the enforcement point that asks
     NO_ROUTE = "no_route"
     AUDIT_UNAVAILABLE = "audit_unavailable"
     SESSION_ENDED = "session_ended"  # revoked, idle for too long, or too old

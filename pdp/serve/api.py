@@ -18,7 +18,7 @@ from pdp.model.decision import Reason
 from pdp.model.request import Request, RequestError
 from pdp.serve import http
 from pdp.serve.callers import Callers
-from pdp.serve.desk import AUTHZEN, UNKNOWN_PEP, Desk, Exchange
+from pdp.serve.desk import AUTHZEN, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Headers, Receive, Scope
 from pdp.serve.pep import Peps, api_secret
 from pdp.serve.search import Searches
@@ -54,9 +54,10 @@ class Api:
     async def _asked(self, ask: Ask, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
         desk = self._desk
         headers: Headers = scope["headers"]
-        profile = self._peps.of(api_secret(headers), http.certificate(scope), exchange.now)
+        shown = api_secret(headers), http.certificate(scope), exchange.now
+        profile = self._peps.of(*shown)
         if profile is None:
-            return desk.refuse(exchange, Reason.UNAUTHENTICATED, UNKNOWN_PEP)
+            return desk.refuse(exchange, Reason.UNKNOWN_PEP, self._peps.why(*shown))
         exchange.pep = profile.name
         if scope["method"] != "POST":
             return 405, [TEXT, NO_STORE, (b"allow", b"POST")], b"POST only\n"

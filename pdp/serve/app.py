@@ -112,7 +112,9 @@ class Application:
         return self._proxy.refuse(exchange, Reason.BAD_REQUEST, kind)
 
     def each_second(self) -> None:
-        self._desk.tell_floods(time_ns() // 1000)
+        now = time_ns() // 1000
+        self._desk.tell_floods(now)
+        self._desk.strangers.tell(now)
         self.worker.outside(self._callers.problems())
 
     def _at_end(self) -> None:
@@ -133,6 +135,7 @@ class Application:
     def _other(self, method: str, path: bytes) -> Answer:
         handler = self._plain.get(path)
         if handler is None:
+            self._desk.strangers.lost()
             return 404, [TEXT, NO_STORE], b"no such door\n"
         if method not in ("GET", "HEAD"):
             return 405, [TEXT, NO_STORE, (b"allow", b"GET, HEAD")], b"GET only\n"

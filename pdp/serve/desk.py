@@ -25,6 +25,7 @@ from pdp.serve.floods import Floods
 from pdp.serve.http import BEARER, JSON, NO_STORE, Answer
 from pdp.serve.limits import FREE, Limits, Taken
 from pdp.serve.snapshot import Snapshot
+from pdp.serve.strangers import Strangers
 from pdp.serve.worker import Worker
 
 AUTHZEN: Final = "authzen"
@@ -32,10 +33,10 @@ EXT_AUTHZ: Final = "ext_authz"
 GRPC: Final = "grpc"
 FORWARD_AUTH: Final = "forward_auth"
 OPA: Final = "opa"
-UNKNOWN_PEP: Final = "unknown-pep"
 
 PROBLEMS: Final = {
     Reason.UNAUTHENTICATED: (401, "the enforcement point is not known"),
+    Reason.UNKNOWN_PEP: (401, "the enforcement point is not known"),
     Reason.OVERLOADED: (429, "overloaded"),
     Reason.RATE_LIMITED: (429, "too many requests"),
     Reason.BAD_REQUEST: (400, "the body cannot be read"),
@@ -70,6 +71,7 @@ class Desk:
         self._prefix = secrets.token_hex(6)
         self._numbers = count(1)
         self._floods = Floods(self._identifier)
+        self.strangers = Strangers(self.metrics)
 
     def exchange(self, door: str) -> Exchange:
         """A request begins: its id, and now."""
@@ -150,6 +152,8 @@ class Desk:
 
         What anybody can cause in any number shares a record (`pdp.serve.floods`), whose id the exchange has afterwards.
         """
+        if reason is Reason.UNKNOWN_PEP:
+            self.strangers.seen(exchange.door, detail)
         if exchange.caller is None and _anybodys(exchange, reason):
             shared = self._floods.shared(exchange.door, exchange.pep, reason, detail, exchange.now)
             if shared:

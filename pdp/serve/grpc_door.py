@@ -23,7 +23,7 @@ from pdp.doors.verdict import Verdict, denial
 from pdp.model.decision import Reason
 from pdp.serve.arrivals import Arrivals
 from pdp.serve.check import Check
-from pdp.serve.desk import GRPC, UNKNOWN_PEP, Desk, Exchange
+from pdp.serve.desk import GRPC, Desk, Exchange
 from pdp.serve.hands import Hands
 from pdp.serve.pep import AMBIGUOUS, Peps
 
@@ -103,7 +103,8 @@ class Door:
             return self._refused(exchange, Reason.OVERLOADED, "overload")
         if profile is None:
             # An unknown proxy is no business of the client's: 403, since a 401 would send the client to log in.
-            return self._refused(exchange, Reason.FAULT, UNKNOWN_PEP)
+            why = self._peps.why(_secret(context), _certificate(context), exchange.now)
+            return self._refused(exchange, Reason.UNKNOWN_PEP, why)
         exchange.pep = profile.name
         try:
             original = self._read(data, profile)

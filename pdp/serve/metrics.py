@@ -29,6 +29,8 @@ class Metrics:
         self.connections_refused = 0
         self.slow_heads = 0
         self.malformed = 0
+        self.no_door = 0
+        self.unknown_peps: dict[tuple[str, str], int] = {}  # by door and why
         self.limited: dict[str, int] = {}  # by bucket
 
     def count(self, door: str, decision: Decision) -> None:
@@ -57,5 +59,7 @@ class Metrics:
             "connections_refused": self.connections_refused,
             "slow_heads": self.slow_heads,
             "malformed": self.malformed,
+            "no_door": self.no_door,
+            "unknown_peps": [[*key, count] for key, count in self.unknown_peps.copy().items()],
             "limited": self.limited.copy(),
         }

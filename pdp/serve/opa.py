@@ -13,7 +13,7 @@ from pdp.model.decision import NO_CAPABILITIES, Reason
 from pdp.model.request import Request, RequestError
 from pdp.serve import http
 from pdp.serve.check import Check
-from pdp.serve.desk import OPA, UNKNOWN_PEP, Desk, Exchange
+from pdp.serve.desk import OPA, Desk, Exchange
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Headers, Receive, Scope
 from pdp.serve.pep import Peps, api_secret
 from pdp.serve.subjects import HEADER
@@ -34,9 +34,10 @@ class Opa:
     async def data(self, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
         desk, path = self._desk, scope["raw_path"]
         headers: Headers = scope["headers"]
-        profile = self._peps.of(api_secret(headers), http.certificate(scope), exchange.now)
+        shown = api_secret(headers), http.certificate(scope), exchange.now
+        profile = self._peps.of(*shown)
         if profile is None:
-            return desk.refuse(exchange, Reason.UNAUTHENTICATED, UNKNOWN_PEP)
+            return desk.refuse(exchange, Reason.UNKNOWN_PEP, self._peps.why(*shown))
         exchange.pep = profile.name
         if not profile.opa_input:
             return desk.refuse(exchange, Reason.UNAUTHENTICATED, "no-opa-input")

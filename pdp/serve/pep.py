@@ -29,6 +29,7 @@ class Peps:
 
     def __init__(self, profiles: Sequence[Profile], door: str) -> None:
         self._here = tuple((each, _wanted(each)) for each in profiles if door in each.doors)
+        self._elsewhere = tuple((each, _wanted(each)) for each in profiles if door not in each.doors)
 
     def of(self, secret: bytes | None, certificate: bytes | None = None, now: int = 0) -> Profile | None:
         """The one profile that fits what is shown; None when there is none, or more than one.
@@ -37,12 +38,33 @@ class Peps:
         connection does not outlive it.
         """
         names = NO_NAMES if certificate is None else names_in(certificate, now)
-        found: list[Profile] = []
-        for profile, wanted in self._here:  # All of them, so that time tells nothing.
-            same = _same(profile.secret, secret)
-            if same and (wanted is None or not wanted.isdisjoint(names)):
-                found.append(profile)
+        found = _fitting(self._here, secret, names)
         return found[0] if len(found) == 1 else None
+
+    def why(self, secret: bytes | None, certificate: bytes | None = None, now: int = 0) -> str:
+        """Why `of` finds nobody: a word for the operator (`pdp.serve.strangers`), never for whoever asks."""
+        names = NO_NAMES if certificate is None else names_in(certificate, now)
+        if secret == AMBIGUOUS:
+            return "two-secrets"
+        if len(_fitting(self._here, secret, names)) > 1:
+            return "two-profiles"
+        if _fitting(self._elsewhere, secret, names):
+            return "wrong-door"
+        certified = any(wanted is not None and not wanted.isdisjoint(names) for _, wanted in self._here)
+        if not certified and any(_same(profile.secret, secret) for profile, _ in self._here):
+            return "no-certificate" if certificate is None else "unknown-certificate"
+        return "no-secret" if secret is None else "wrong-secret"
+
+
+def _fitting(
+    profiles: Sequence[tuple[Profile, frozenset[str] | None]], secret: bytes | None, names: frozenset[str]
+) -> list[Profile]:
+    found: list[Profile] = []
+    for profile, wanted in profiles:  # All of them, so that time tells nothing.
+        same = _same(profile.secret, secret)
+        if same and (wanted is None or not wanted.isdisjoint(names)):
+            found.append(profile)
+    return found
 
 
 def _same(known: bytes | None, shown: bytes | None) -> bool:

@@ -7,7 +7,7 @@ from pdp.doors import envoy, forward_auth
 from pdp.doors.original import Refused
 from pdp.model.decision import Reason
 from pdp.serve.check import Check
-from pdp.serve.desk import EXT_AUTHZ, FORWARD_AUTH, UNKNOWN_PEP, Desk, Exchange
+from pdp.serve.desk import EXT_AUTHZ, FORWARD_AUTH, Desk, Exchange
 from pdp.serve.http import Answer, Headers, Receive, Scope, certificate
 from pdp.serve.pep import Peps, proxy_secret
 
@@ -21,9 +21,9 @@ class Proxy:
     async def ext_authz(self, scope: Scope, _receive: Receive, exchange: Exchange) -> Answer:
         """Envoy's HTTP service."""
         headers: Headers = scope["headers"]
-        profile = self._known(self._peps, scope, exchange)
+        profile, why = _known(self._peps, scope, exchange)
         if profile is None:
-            return self.refuse(exchange, Reason.FAULT, UNKNOWN_PEP)
+            return self.refuse(exchange, Reason.UNKNOWN_PEP, why)
         try:
             path, query = scope["raw_path"], scope["query_string"]
             original = envoy.read(scope["method"], path, query, headers, profile.client_certificate)
@@ -34,9 +34,9 @@ class Proxy:
     async def forward_auth(self, scope: Scope, _receive: Receive, exchange: Exchange) -> Answer:
         """nginx, Traefik, Caddy, HAProxy, APISIX. The question's own method, query and body say nothing."""
         headers: Headers = scope["headers"]
-        profile = self._known(self._forwarders, scope, exchange)
+        profile, why = _known(self._forwarders, scope, exchange)
         if profile is None:
-            return self.refuse(exchange, Reason.FAULT, UNKNOWN_PEP)
+            return self.refuse(exchange, Reason.UNKNOWN_PEP, why)
         try:
             original = forward_auth.read(headers, profile.convention, profile.client_certificate)
         except Refused as refused:
@@ -50,9 +50,14 @@ class Proxy:
             return forward_auth.answer(verdict, convention)
         return envoy.answer(verdict, ())
 
-    def _known(self, peps: Peps, scope: Scope, exchange: Exchange) -> Profile | None:
-        """An unknown proxy is no business of the client's: 403, since a 401 would send the client to log in."""
-        profile = peps.of(proxy_secret(scope["headers"]), certificate(scope), exchange.now)
-        if profile is not None:
-            exchange.pep = profile.name
-        return profile
+
+def _known(peps: Peps, scope: Scope, exchange: Exchange) -> tuple[Profile | None, str]:
+    """Who asks, or why nobody known does. An unknown proxy is no business of the client's: 403, since a 401 would send
+    the client to log in.
+    """
+    shown = proxy_secret(scope["headers"]), certificate(scope), exchange.now
+    profile = peps.of(*shown)
+    if profile is None:
+        return None, peps.why(*shown)
+    exchange.pep = profile.name
+    return profile, ""

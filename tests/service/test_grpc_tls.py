@@ -128,7 +128,7 @@ def test_checklist_19_a_certificate_that_lies_is_heard_and_denied(server: Secure
     liar = server.authority.leaf(**names)  # type: ignore[arg-type]
     assert server.lets_in(liar)
     assert not server.allows(liar)
-    assert server.records()[-1]["detail"] == "unknown-pep"
+    assert server.records()[-1]["detail"] == "unknown-certificate"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

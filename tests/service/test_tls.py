@@ -156,7 +156,8 @@ def test_who_has_to_show_both_shows_both(server: Secured) -> None:
         )
     ]
     assert asked == [200, 401, 401, 401]
-    assert "unknown-pep" in {each.get("detail") for each in server.records()}
+    refused = [each for each in server.records() if each["reason"] == "unknown_pep" and each["door"] == "authzen"]
+    assert {each["detail"] for each in refused} == {"no-secret", "unknown-certificate", "wrong-secret"}
 
 
 def test_without_a_certificate_there_is_no_answer(server: Secured, tmp_path: Path) -> None:

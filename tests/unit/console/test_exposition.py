@@ -52,3 +52,14 @@ def test_connections_heads_and_malformed_requests_are_counted() -> None:
     found = told(worker)
     names = ("connections_refused", "slow_heads", "malformed", "tls_reload_failures")
     assert [found[f"pdp_{name}_total"] for name in names] == [1, 2, 3, 4]
+
+
+def test_unknown_enforcement_points_add_up_by_door_and_by_why() -> None:
+    one, other = Metrics(), Metrics()
+    one.unknown_peps = {("grpc", "no-secret"): 2}
+    other.unknown_peps = {("grpc", "no-secret"): 1, ("opa", "wrong-secret"): 4}
+    other.no_door = 5
+    found = told(one, other)
+    assert found['pdp_unknown_pep_total{door="grpc",why="no-secret"}'] == 3
+    assert found['pdp_unknown_pep_total{door="opa",why="wrong-secret"}'] == 4
+    assert found["pdp_no_door_total"] == 5

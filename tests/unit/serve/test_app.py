@@ -277,7 +277,14 @@ def test_an_unknown_enforcement_point_is_turned_away_and_recorded(tmp_path: Path
     assert world.evaluate(headers=[JSON, (b"authorization", b"Bearer secret-of-the-portal")]).status == 200
     assert world.check().status == 403
     assert world.engine.asked[0][2] == Capabilities()
-    assert {each["pep"] for each in world.records() if each["reason"] == "unauthenticated"} == {"-"}
+    refused = [(each["door"], each["pep"], each["detail"]) for each in world.records() if each["effect"] == "deny"]
+    assert refused == [
+        ("authzen", "-", "no-secret"),
+        ("authzen", "-", "wrong-secret"),
+        ("authzen", "-", "no-secret"),
+        ("ext_authz", "-", "no-secret"),
+    ]
+    assert {each["reason"] for each in world.records() if each["effect"] == "deny"} == {"unknown_pep"}
 
 
 def test_checklist_28_what_may_not_be_asserted_does_not_reach_the_engine_but_fixed_context_does(tmp_path: Path) -> None:

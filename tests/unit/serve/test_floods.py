@@ -99,7 +99,7 @@ def test_checklist_29_34_who_is_nobody_cannot_fill_the_disk(tmp_path: Path) -> N
     records = world.records()
     assert len(records) <= 2 * (floods.OF_THEIR_OWN + 1)
     assert sum(each.get("count", 1) for each in records) == 300
-    assert {each["detail"] for each in records} == {"unknown-pep"}
+    assert {each["detail"] for each in records} == {"no-secret"}
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_checklist_29_31_nobody_waits_for_the_message_of_somebody_unknown(tmp_pa
         yield b""
 
     denied(place.answered(never(), Call()))
-    assert place.world.records()[0]["detail"] == "unknown-pep"
+    assert place.world.records()[0]["reason"] == "unknown_pep"
 
 
 # ------------------------------------------------------------------------------------------------------- who is asking
@@ -276,7 +276,7 @@ def test_checklist_29_only_the_secret_makes_a_point_known(tmp_path: Path, call: 
         return
     denied(response)  # 403: a 401 would send the client to log in.
     record = place.world.records()[0]
-    assert (record["pep"], record["detail"]) == ("-", "unknown-pep")
+    assert (record["pep"], record["reason"]) == ("-", "unknown_pep")
 
 
 def test_checklist_29_a_secret_in_the_request_of_the_client_is_none(tmp_path: Path) -> None:

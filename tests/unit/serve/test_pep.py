@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pdp.config import Profile
 from pdp.serve.pep import AMBIGUOUS, Peps, api_secret, expires, identity, proxy_secret
+from pdp.serve.strangers import WHY
 from tests.service.certificates import Authority
 
 OPEN = Profile("open")
@@ -187,3 +188,35 @@ def test_bytes_of_any_kind_raise_nothing(noise: bytes, at: int, byte: int) -> No
     der[at % len(der)] = byte
     for each in (noise, bytes(der), bytes(der[: at % len(der)])):
         identity.__wrapped__(each)
+
+
+# ----------------------------------------------------------------------------------------------------- why it is nobody
+
+
+def test_why_nobody_is_known_is_told_in_one_word(authority: Authority) -> None:
+    asked = Peps([*CERTIFIED, ENVOY], "authzen")
+    both, strange = authority.leaf(dns=["both.hospital.example"]).der, authority.leaf().der
+    for secret, certificate, word in (
+        (b"wrong", None, "wrong-secret"),
+        (b"wrong", strange, "wrong-secret"),
+        (b"", None, "wrong-secret"),
+        (AMBIGUOUS, both, "two-secrets"),
+        (b"secret-of-the-envoy", None, "wrong-door"),
+        (None, None, "no-certificate"),
+        (b"secret-of-the-both", None, "no-certificate"),
+        (b"secret-of-the-both", strange, "unknown-certificate"),
+        (None, strange, "unknown-certificate"),
+        (None, both, "no-secret"),
+        (b"wrong", both, "wrong-secret"),
+    ):
+        assert asked.of(secret, certificate) is None
+        assert asked.why(secret, certificate) == word
+        assert word in WHY
+    assert Peps([PORTAL, ENVOY], "authzen").why(None) == "no-secret"
+    assert Peps([PORTAL, PORTAL], "authzen").why(PORTAL.secret) == "two-profiles"
+    assert Peps([Profile("proxy", doors=frozenset({"grpc"}))], "authzen").why(None) == "wrong-door"
+
+
+def test_a_certificate_that_has_expired_is_unknown(authority: Authority) -> None:
+    der = authority.leaf(uris=[SPIFFE]).der
+    assert Peps([GATEWAY], "authzen").why(None, der, expires(der) + 1) == "unknown-certificate"
