@@ -28,6 +28,12 @@ _LUA: Final = (
     '            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}\n'
 )
 _CHECK: Final = "          - name: envoy.filters.http.ext_authz\n"
+_INJECTOR: Final = (
+    "          - name: envoy.filters.http.credential_injector\n"
+    "            typed_config:\n"
+    '              "@type": '
+    "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector\n"
+)
 _NAMED: Final = (
     "            default_validation_context:\n"
     "              match_typed_subject_alt_names:\n"
@@ -217,6 +223,19 @@ ENTRIES: Final[dict[str, Entry]] = {
         "checked. Before the check it changes what is checked, which is right.",
         _LUA + _ROUTER,
         _ROUTER,
+    ),
+    "envoy-credentials-lent": _hole(
+        "credentials are put onto requests before they are checked",
+        "A credential injector, a mutation or `headers_to_add` that writes `authorization`, `cookie`, `dpop` or "
+        "`x-forwarded-client-cert` before the check makes everybody whom these credentials name.",
+        _INJECTOR + _CHECK,
+        _CHECK,
+    ),
+    "envoy-client-chooses-cluster": _hole(
+        "a header chooses the service",
+        "With `cluster_header` the client chooses where a permitted request goes.",
+        "route: {cluster_header: x-cluster, timeout: 30s}",
+        _ROUTE,
     ),
     "envoy-header-set-behind-check": _hole(
         "a route sets a header that Chaperone sets",

@@ -75,6 +75,19 @@ ENTRIES: Final[dict[str, Entry]] = {
         "proxy_pass http://$host;",
         "proxy_pass http://service;",
     ),
+    "nginx-request-changed": _hole(
+        "another request is passed on than was checked",
+        "The check speaks about the method and the host that the client sent.",
+        "proxy_method DELETE;\n            proxy_pass http://service;",
+        "proxy_pass http://service;",
+    ),
+    "nginx-subrequest": _hole(
+        "nginx fetches something by itself",
+        "Requests that nginx makes by itself, for SSI, `add_after_body` or `mirror`, are not checked. With `ssi on` "
+        "whoever can write into an answer of the service chooses what is fetched.",
+        "ssi on;\n            proxy_pass http://service;",
+        "proxy_pass http://service;",
+    ),
     "nginx-rewrite": _weak(
         "`rewrite` takes another location",
         "The location is chosen by the rewritten path, the check speaks about the one that the client sent.",
@@ -181,6 +194,12 @@ ENTRIES: Final[dict[str, Entry]] = {
         "Without a secret or a client certificate, whoever reaches Chaperone can speak as this nginx.",
         'proxy_set_header X-Pdp-Secret "";',
         'proxy_set_header X-Pdp-Secret "0123456789abcdef";',
+    ),
+    "nginx-credentials-lent": _hole(
+        "Chaperone is shown other credentials than the client's",
+        "Everybody is then whoever those credentials name.",
+        'proxy_set_header Authorization "Bearer abc";\n            proxy_set_header X-Original-Method $request_method;',
+        "proxy_set_header X-Original-Method $request_method;",
     ),
     "nginx-chaperone-plaintext": _hole(
         "Chaperone is asked over a network without TLS",

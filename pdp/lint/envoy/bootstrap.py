@@ -60,6 +60,8 @@ class _Envoy:
         """How many listeners there are."""
         for each in self.listeners:
             _listener(each, self.world)
+        for cluster in self.world.clusters.values():
+            clusters.behind(cluster, self.world)
         return len(self.listeners)
 
     def _bootstrap(self, node: Node) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from pdp.diagnostics.source import Span
 from pdp.lint.envoy import clusters, known
-from pdp.lint.envoy.world import IDENTITY_HEADERS, OURS, World
+from pdp.lint.envoy.world import CREDENTIALS, IDENTITY_HEADERS, OURS, World, lent
 from pdp.lint.message import ANY, Message
 
 LONGEST_SECONDS: Final = 1.0
@@ -225,6 +225,9 @@ def _http(http: Message, world: World) -> None:
         )
     asked = http.message("authorization_request", known.ASKED)
     _client_headers(asked.message("allowed_headers", known.PATTERNS), world)
+    for each in asked.messages("headers_to_add", known.HEADER):
+        if each.text("key").lower() in CREDENTIALS:
+            lent(each.anchor, world)
     proven = clusters.asked(uri.text("cluster"), uri.at("cluster"), world)
     _proof(_says_secret(asked, "headers_to_add", world) or proven, http, world)
     _reply(http.message("authorization_response", known.ANSWERED), world)

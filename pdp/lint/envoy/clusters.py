@@ -10,6 +10,7 @@ from pdp.lint.envoy.world import World, local, opened, opened_node
 from pdp.lint.message import Message
 
 SECRET: Final = "x-pdp-secret"
+_UPSTREAM: Final = known.NEUTRAL | {"upstream_codec"}
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -58,31 +59,35 @@ def _on_this_host(cluster: Message) -> bool:
     return bool(found) and all(found)
 
 
-def _upstream_filters(cluster: Message, world: World) -> list[Message]:
-    """The filters that every request to a cluster passes, behind all those of the listener."""
-    options = opened_node(
-        cluster.message("typed_extension_protocol_options", None).node_at(_HTTP_OPTIONS), cluster.anchor
-    )
-    http = options.message(world.findings, known.UPSTREAM_HTTP, "the HTTP options of the cluster")
-    return http.messages("http_filters", known.HTTP_FILTER)
+def _injects(cluster: Message, world: World) -> bool:
+    """Does an upstream filter put the secret on every question?"""
+    http = _http_options(cluster, world)
+    return any(_injector(each, world) for each in http.messages("http_filters", known.HTTP_FILTER))
 
 
-def changes(cluster: Message, world: World) -> None:
-    """What a cluster makes of requests that were checked."""
-    for each in _upstream_filters(cluster, world):
-        package = opened(each).package
-        if package not in known.NEUTRAL_FILTERS | {"upstream_codec"} and not each.text("name").endswith("codec"):
+def behind(cluster: Message, world: World) -> None:
+    """What a cluster does to the requests that it takes."""
+    upstream(_http_options(cluster, world), "http_filters", world)
+
+
+def upstream(holder: Message, field: str, world: World) -> None:
+    """Filters of a router or a cluster: they run when everything else has."""
+    for entry in holder.messages(field, known.HTTP_FILTER):
+        typed = opened(entry)
+        if typed.package not in _UPSTREAM and not entry.text("name").endswith("upstream_codec"):
             world.findings.add(
                 "envoy-filter-behind-check",
-                each.anchor,
-                f"`{package or each.text('name')}` can change the request after it was checked",
+                entry.anchor,
+                f"`{typed.type or entry.text('name')}` can change the request after it was checked",
                 "put it before the check, or do without it",
             )
 
 
-def _injects(cluster: Message, world: World) -> bool:
-    """Does an upstream filter put the secret on every question?"""
-    return any(_injector(each, world) for each in _upstream_filters(cluster, world))
+def _http_options(cluster: Message, world: World) -> Message:
+    options = opened_node(
+        cluster.message("typed_extension_protocol_options", None).node_at(_HTTP_OPTIONS), cluster.anchor
+    )
+    return options.message(world.findings, known.UPSTREAM_HTTP, "the HTTP options of the cluster")
 
 
 def _injector(entry: Message, world: World) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from pdp.diagnostics.source import Span
-from pdp.lint.envoy import check, known
-from pdp.lint.envoy.world import OURS, OVERRIDES, Typed, World, opened, opened_node
+from pdp.lint.envoy import check, clusters, known
+from pdp.lint.envoy.world import CREDENTIALS, OURS, OVERRIDES, Typed, World, lent, opened, opened_node
 from pdp.lint.message import ANY, Message
 
-_BEFORE: Final = known.NEUTRAL_FILTERS | {"header_mutation", "oauth2"}
+_BEFORE: Final = known.NEUTRAL | {"header_mutation", "oauth2"}
 """Before the check a filter may change what is checked; it must not answer in the service's place."""
-_BEHIND: Final = known.NEUTRAL_FILTERS | {"cache", "cache_v2"}
+_BEHIND: Final = known.NEUTRAL | {"cache", "cache_v2"}
 _JUDGED: Final = OURS + OVERRIDES
 _TERMINAL: Final = frozenset({"router"})
 
@@ -26,6 +26,9 @@ class Chain:
         self.filters = [(each, opened(each)) for each in holder.messages(field, known.HTTP_FILTER)]
         self.checks = [at for at, (_, typed) in enumerate(self.filters) if typed.package == "ext_authz"]
         self.names = frozenset(self.filters[at][0].text("name") for at in self.checks)
+        self.mutations = frozenset(
+            each.text("name") for each, typed in self.filters if typed.package == "header_mutation"
+        )
 
     def judge(self, certificates: bool) -> None:
         for entry, typed in self.filters:
@@ -107,6 +110,12 @@ class Chain:
                     f"`{typed.type or name}` can answer before anything is checked",
                     "put it behind the check, or do without it",
                 )
+            if at < first and name in known.LENDING:
+                lent(entry.anchor, self.world)
+            if name == "router":
+                clusters.upstream(
+                    typed.message(self.world.findings, ANY, "the router"), "upstream_http_filters", self.world
+                )
             if at > last and name not in _BEHIND | _TERMINAL:
                 self._add(
                     "envoy-filter-behind-check",
@@ -142,7 +151,10 @@ def removed(typed: Typed, world: World, early: bool = False) -> set[str]:
         prefix, exact = match.text("prefix").lower(), match.text("exact").lower()
         gone |= {name for name in _JUDGED if (prefix and name.startswith(prefix)) or name == exact}
         option = each.message("append", known.HEADER_OPTION)
-        gone -= {option.message("header", known.HEADER).text("key").lower()}
+        key = option.message("header", known.HEADER).text("key").lower()
+        gone -= {key}
+        if key in CREDENTIALS:
+            lent(each.anchor, world)
     return gone
 
 

@@ -207,10 +207,13 @@ REPLY_MAPPER: Final = names("filter status_code body body_format_override header
 RUNTIME: Final = names("default_value runtime_key")
 FRACTION: Final = names("numerator denominator")
 STATUS: Final = names("code")
-NEUTRAL_FILTERS: Final = names(
+
+NEUTRAL: Final = names(
     "adaptive_concurrency admission_control bandwidth_limit buffer compressor cors credential_injector csrf "
     "decompressor fault gcp_authn geoip grpc_field_extraction grpc_stats grpc_web header_to_metadata health_check "
     "ip_tagging jwt_authn kill_request local_ratelimit original_src rate_limit_quota ratelimit rbac set_metadata "
     "stateful_session"
 )
 """Filters that answer no request with data, and change neither path, method nor host. By the package of their type."""
+LENDING: Final = names("credential_injector gcp_authn")
+"""Of these the ones that put credentials of their own onto a request."""

@@ -204,14 +204,14 @@ class Manager:
                 self._dynamic(name)
         table = self.message.message("route_config", known.ROUTES, "the route table")
         if table.present:
-            Routes(table, self.chain.names, self.world).judge()
+            Routes(table, self.chain, self.world).judge()
 
     def _dynamic(self, name: str) -> None:
         """Routes that come from elsewhere: from a file that was given too, or not at all."""
         holder = self.message.message(name, ANY)
         known_table = self.world.routes.get(holder.text("route_config_name"))
         if name == "rds" and known_table is not None:
-            Routes(known_table, self.chain.names, self.world).judge()
+            Routes(known_table, self.chain, self.world).judge()
             return
         self._unjudged(name, "the routes come from elsewhere and cannot be judged: any of them can be unchecked")
 

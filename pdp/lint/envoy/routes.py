@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pdp.lint.envoy import check, known
+from pdp.lint.envoy.filters import Chain
 from pdp.lint.envoy.world import Typed, World, opened, opened_node
 from pdp.lint.message import ANY, Message
 
@@ -25,11 +26,12 @@ _OVERRIDES: Final = "typed_per_filter_config"
 
 
 class Routes:
-    """One route table. `checks`: the names of the ext_authz filters that it may say something about."""
+    """One route table. `chain`: the filters that it may say something about."""
 
-    def __init__(self, table: Message, checks: frozenset[str], world: World) -> None:
+    def __init__(self, table: Message, chain: Chain, world: World) -> None:
         self.table = table
-        self.checks = checks | {"envoy.filters.http.ext_authz"}
+        self.checks = chain.names | {"envoy.filters.http.ext_authz"}
+        self.mutations = chain.mutations
         self.world = world
 
     def judge(self) -> None:
@@ -121,10 +123,12 @@ class Routes:
                 "a redirect of the service is followed here, on the strength of the check of another path",
                 "leave it out: the client follows redirects, and each is checked",
             )
+        self._chosen(action)
         self._retried(action)
         self._endless(action)
         weighted = action.message("weighted_clusters", known.WEIGHTED)
         for each in weighted.messages("clusters", known.WEIGHT):
+            self._chosen(each)
             self._overridden(each, f"a part of {where}")
             self._headers(each)
         for each in action.messages("upgrade_configs", known.UPGRADE):
@@ -165,6 +169,16 @@ class Routes:
                     "set it before the check, in a header_mutation filter",
                 )
 
+    def _chosen(self, action: Message) -> None:
+        if "cluster_header" in action:
+            self._add(
+                "envoy-client-chooses-cluster",
+                "cluster_header",
+                action,
+                "a header of the client chooses where a permitted request goes",
+                "name the cluster",
+            )
+
     def _overridden(self, holder: Message, where: str) -> None:
         for name, entry in holder.named(_OVERRIDES):
             self._override(name, opened_node(entry.node, entry.anchor), where)
@@ -176,7 +190,7 @@ class Routes:
             inner = opened(wrapper, "config")
             if wrapper.flag("disabled") and (name in self.checks or inner.package == "ext_authz"):
                 self._unchecked(wrapper, where)
-            elif wrapper.flag("disabled") and "header_mutation" in name:
+            elif wrapper.flag("disabled") and (name in self.mutations or "header_mutation" in name):
                 findings.add(
                     "envoy-client-headers-kept",
                     wrapper.at("disabled"),

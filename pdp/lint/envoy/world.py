@@ -32,6 +32,8 @@ OVERRIDES: Final = (
     "x-rewrite-url",
 )
 """By these a client tells some services to take another method or path than the one that was checked."""
+CREDENTIALS: Final = ("authorization", "cookie", "dpop", "x-forwarded-client-cert")
+"""By these a client proves who it is. What somebody else writes there proves it for everybody."""
 OURS: Final = (*IDENTITY_HEADERS, "x-pdp-secret")
 
 
@@ -40,6 +42,16 @@ class World:
     findings: Findings
     clusters: dict[str, Message] = field(default_factory=dict)
     routes: dict[str, Message] = field(default_factory=dict)
+
+
+def lent(span: Span, world: World) -> None:
+    """Something puts credentials onto requests before they are checked."""
+    world.findings.add(
+        "envoy-credentials-lent",
+        span,
+        "every client is taken for whom these credentials name, and not for whom it proves to be",
+        "let each client's own credentials reach Chaperone; put what the service needs behind the check",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _one(node: Map, patch: Message) -> None:
     typed = opened_node(node, beginning(node))
     fields = _FIELDS.get(typed.package)
     if fields is None:
-        if typed.package not in known.NEUTRAL_FILTERS | {"header_mutation", "route"}:
+        if typed.package not in (known.NEUTRAL - known.LENDING) | {"header_mutation", "route"}:
             patch.findings.add(
                 "proxy-not-judged",
                 typed.anchor,

@@ -19,6 +19,7 @@ _NAMED: Final = {
     "x-original-uri": ("$request_uri",),
     "x-original-host": ("$host", "$http_host"),
 }
+_CREDENTIALS: Final = ("authorization", "cookie", "dpop")
 _CERTIFICATE: Final = "x-client-certificate"
 _CERTIFICATES: Final = ("", "$ssl_client_escaped_cert")
 
@@ -55,6 +56,7 @@ class Question:
             )
         self._body()
         self._named()
+        self._credentials()
         self._certificate()
         self._asked()
         self._timeout()
@@ -88,6 +90,17 @@ class Question:
                     header.span,
                     f"`{header.arg(1)}` is not what the client sent: another request is checked than the one forwarded",
                     f"take `{right[0]}`",
+                )
+
+    def _credentials(self) -> None:
+        for name in _CREDENTIALS:
+            header = self.location.headers().get(name)
+            if header is not None and header.arg(1) not in ("", f"$http_{name}"):
+                self._add(
+                    "nginx-credentials-lent",
+                    header.span,
+                    f"whoever asks is taken for whom this `{name}` names, and not for whom they prove to be",
+                    "leave it out: nginx passes on what the client sent",
                 )
 
     def _certificate(self) -> None:

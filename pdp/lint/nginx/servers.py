@@ -17,6 +17,9 @@ _SCRIPTS: Final = re.compile(r".*_by_lua(_block|_file)?|js_.*|perl.*|lua_.*").fu
 _PASS: Final = re.compile(r"https?://(\[[^\]]*\]|[^/]*?)(:[0-9]+)?(/.*)?").fullmatch
 _OLD_TLS: Final = frozenset({"SSLv2", "SSLv3", "TLSv1", "TLSv1.1"})
 _DENIALS: Final = frozenset({"401", "403", "429", "500", "502", "503", "504"})
+_SUBREQUESTS: Final = ("ssi", "add_before_body", "add_after_body", "mirror")
+"""nginx fetches something by itself, in the name of a request that was checked."""
+_HOSTS: Final = re.compile(r"\$(host|http_host|proxy_host|server_name|server_port|proxy_port)\b|\$\{(host|http_host)\}")
 _IN_IF: Final = frozenset({"return", "set", "break", "rewrite", "add_header"})
 
 
@@ -63,6 +66,7 @@ class Server:
         """What no location takes is served from the server's own root."""
         if not any(each.path == "/" and each.modifier in ("", "^~") for each in self.level.children("location")):
             self._checked(self.level, "what no location takes")
+            self._subrequests(self.level)
 
     def _location(self, location: Level) -> None:
         if location.answers_itself:
@@ -75,6 +79,7 @@ class Server:
                 "let Chaperone permit what everybody may see, or return nothing but errors and redirects",
             )
         self._checked(location, f"`{location.path}`")
+        self._subrequests(location)
         self._passes(location)
         self._alias(location)
 
@@ -96,6 +101,16 @@ class Server:
                 "set `satisfy all;`",
             )
 
+    def _subrequests(self, level: Level) -> None:
+        for name in _SUBREQUESTS:
+            if level.one(name) not in ("", "off"):
+                self._add(
+                    "nginx-subrequest",
+                    level.effective(name)[-1].span,
+                    f"what `{name}` fetches is served without a check: nginx checks no request of its own",
+                    "leave it out, and let the service put its answer together",
+                )
+
     # --------------------------------------------------------------------------------------------- what is passed on
 
     def _passes(self, location: Level) -> None:
@@ -109,6 +124,7 @@ class Server:
                 )
         for each in location.own("proxy_pass"):
             self._target(each)
+            self._same(location)
             self._identity(location, each)
             self._upgrade(location)
 
@@ -129,6 +145,20 @@ class Server:
                 passed.span,
                 "a path behind the name makes nginx forward its own, decoded path, and not the one that was checked",
                 "write nothing behind the name, not even `/`",
+            )
+
+    def _same(self, location: Level) -> None:
+        """Is the request that is passed on the one that was checked?"""
+        host = location.headers().get("host")
+        changed = [each for name in ("proxy_method", "proxy_set_body") for each in location.effective(name)]
+        if host is not None and "$" in _HOSTS.sub("", host.arg(1)):
+            changed.append(host)
+        for each in changed:
+            self._add(
+                "nginx-request-changed",
+                each.span,
+                "the service gets another method, host or body than the one that was checked",
+                "leave it out; `proxy_set_header Host $host;`",
             )
 
     def _identity(self, location: Level, passed: Directive) -> None:

@@ -253,3 +253,45 @@ def test_a_secret_of_sds_that_trusts_everybody_is_found() -> None:
     assert codes(GRPC, **{"sds.yaml": re.sub("trusted_ca: .*", "max_verify_depth: 2", sds)}) == {
         "envoy-certificates-not-verified"
     }
+
+
+def filtered(kind: str, rest: str = "") -> str:
+    package = {"Lua": "lua", "HeaderMutation": "header_mutation", "GcpAuthnFilterConfig": "gcp_authn"}[kind]
+    return f'{{name: x, typed_config: {{"@type": {TYPES}.extensions.filters.http.{package}.v3.{kind}{rest}}}}}'
+
+
+@pytest.mark.parametrize("header", ["authorization", "Cookie", "dpop", "x-forwarded-client-cert"])
+def test_checklist_32_credentials_that_everybody_is_lent_are_found(header: str) -> None:
+    mutation = f", mutations: {{request_mutations: [{{append: {{header: {{key: {header}, value: x}}}}}}]}}"
+    before = "          - name: envoy.filters.http.ext_authz\n"
+    lent = changed(before, f"          - {filtered('HeaderMutation', mutation)}\n{before}")
+    assert codes(lent) == {"envoy-credentials-lent"}
+    assert codes(changed(before, f"          - {filtered('GcpAuthnFilterConfig')}\n{before}")) == {
+        "envoy-credentials-lent"
+    }
+    asked = f"authorization_request: {{headers_to_add: [{{key: {header}, value: x}}]}}\n"
+    at = "                authorization_response:"
+    assert codes(changed(at, f"                {asked}{at}", HTTP)) == {"envoy-credentials-lent"}
+
+
+def test_checklist_32_a_filter_of_the_router_or_of_a_cluster_stands_behind_the_check() -> None:
+    router = "filters.http.router.v3.Router}"
+    assert codes(changed(router, f"{router[:-1]}, upstream_http_filters: [{filtered('Lua')}]}}")) == {
+        "envoy-filter-behind-check"
+    }
+    cluster = "  - name: ehr\n    type: STATIC\n"
+    options = (
+        "    typed_extension_protocol_options:\n"
+        "      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n"
+        f'        "@type": {TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions\n'
+        f"        http_filters: [{filtered('HeaderMutation')}]\n"
+    )
+    assert codes(changed(cluster, cluster + options)) == {"envoy-filter-behind-check"}
+
+
+def test_checklist_32_the_removal_of_headers_has_whatever_name_and_is_turned_off_by_it() -> None:
+    off = f'{{strip: {{"@type": {TYPES}.config.route.v3.FilterConfig, disabled: true}}}}'
+    named = changed("- name: envoy.filters.http.header_mutation", "- name: strip")
+    assert codes(changed(ROUTE, f"{ROUTE}\n                typed_per_filter_config: {off}", named)) == {
+        "envoy-client-headers-kept"
+    }

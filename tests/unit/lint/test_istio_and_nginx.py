@@ -221,3 +221,36 @@ def test_what_nginx_would_refuse_is_not_read(content: str) -> None:
 
 def test_other_protocols_are_not_judged() -> None:
     assert "proxy-not-judged" in nginx("http {", "stream { server { listen 1; proxy_pass a:1; } }\nhttp {")
+
+
+@pytest.mark.parametrize(
+    "line", ["ssi on;", "add_before_body /records/1;", "add_after_body /records/1;", "mirror /records/1;"]
+)
+def test_checklist_32_what_nginx_fetches_by_itself_is_unchecked(line: str) -> None:
+    assert nginx("proxy_pass http://service;", f"{line}\n            proxy_pass http://service;") == {
+        "nginx-subrequest"
+    }
+    assert nginx("http {", f"http {{\n    {line}") == {"nginx-subrequest"}
+
+
+@pytest.mark.parametrize("line", ["proxy_method DELETE;", "proxy_set_body x;"])
+def test_checklist_32_a_request_that_is_changed_behind_the_check_is_found(line: str) -> None:
+    assert nginx("proxy_pass http://service;", f"{line}\n            proxy_pass http://service;") == {
+        "nginx-request-changed"
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "fine"),
+    [("$http_host", True), ("$host:$server_port", True), ("ehr.example", True), ("$arg_h", False), ("$http_x", False)],
+)
+def test_checklist_32_the_host_that_is_passed_on_is_the_one_that_was_checked(host: str, fine: bool) -> None:
+    found = nginx("proxy_set_header Host       $host;", f"proxy_set_header Host       {host};")
+    assert found == (set() if fine else {"nginx-request-changed"})
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "DPoP"])
+def test_checklist_32_credentials_that_everybody_is_lent_are_found_in_nginx(name: str) -> None:
+    method = "proxy_set_header X-Original-Method $request_method;"
+    assert nginx(method, f"{method} proxy_set_header {name} $http_{name.lower()};") == set()
+    assert nginx(method, f'{method} proxy_set_header {name} "Bearer $arg_token";') == {"nginx-credentials-lent"}
