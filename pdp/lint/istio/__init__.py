@@ -54,7 +54,7 @@ def _config_map(node: Map, findings: Findings) -> Iterator[Node]:
             )
             continue
         begin = value.span.source.text.find("\n", value.span.start, value.span.end) + 1
-        if begin:
+        if begin and findings.first(value.span):
             yield from document.documents(value.span.source, findings, begin, value.span.end)
 
 

@@ -14,8 +14,9 @@ from pdp.lint.nginx.servers import Server
 from pdp.lint.nginx.text import Directive
 
 _LOOKS_LIKE: Final = re.compile(
-    r"^\s*(?:(?:http|server|events|stream|location\s[^\n{]*|upstream\s[^\n{]*)\s*\{|"
-    r"(?:proxy_|auth_request|ssl_|listen|include|server_name|add_header|worker_)[^\n:]*;)",
+    # Possessive, so that whatever a file holds is read once.
+    r"^[ \t]*+(?:(?:http|server|events|stream)\s*+\{|(?:location|upstream)[ \t][^\n{]*+\s*+\{|"
+    r"(?:proxy_|auth_request|ssl_|listen|include|server_name|add_header|worker_)[^\n:;]*+;)",
     re.MULTILINE,
 ).search
 _OTHER: Final = ("stream", "mail")
@@ -38,7 +39,7 @@ def judge(sources: Sequence[Source], included: Sequence[Source], findings: Findi
     for source in sources:
         directives = text.read(source, findings)
         if directives is not None:
-            whole.append((source, files.expanded(directives)))
+            whole.append((source, files.whole(source, directives)))
     for source, directives in whole:
         if source.name not in files.used:
             _file(source, directives, findings)

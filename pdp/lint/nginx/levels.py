@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pdp.lint.nginx.text import Directive
@@ -20,13 +20,18 @@ CONTAINERS: Final = ("location", "if", "limit_except")
 class Level:
     directive: Directive
     parent: Level | None
+    _by_name: dict[str, list[Directive]] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for each in self.directive.block or ():
+            self._by_name.setdefault(each.name, []).append(each)
 
     @property
     def kind(self) -> str:
         return self.directive.name
 
     def own(self, name: str) -> list[Directive]:
-        return [each for each in self.directive.block or () if each.name == name]
+        return self._by_name.get(name, [])
 
     def effective(self, name: str) -> list[Directive]:
         """What holds here: the directives of the nearest block that has any."""

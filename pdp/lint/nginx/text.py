@@ -22,6 +22,8 @@ MAX_DIRECTIVES: Final = 50_000
 MAX_DEPTH: Final = 32
 MAX_INCLUDES: Final = 16
 """How deep files include files."""
+MAX_EXPANDED: Final = 200_000
+"""Directives, each as often as the file that it stands in is included."""
 
 _BLANK: Final = " \t\r\n"
 _SCRIPT: Final = "_by_lua_block"
@@ -202,14 +204,26 @@ class Includes:
         self._sources = list(sources)
         self._findings = findings
         self.used: set[str] = set()
+        self._inside: list[str] = []
+        self._contents: dict[str, tuple[Directive, ...]] = {}
+        self._count = 0
 
-    def expanded(self, directives: Sequence[Directive], depth: int = 0) -> tuple[Directive, ...]:
+    def whole(self, source: Source, directives: Sequence[Directive]) -> tuple[Directive, ...]:
+        """A configuration, with what it includes."""
+        self._inside = [source.name]
+        return self._expanded(directives)
+
+    def _expanded(self, directives: Sequence[Directive], depth: int = 0) -> tuple[Directive, ...]:
         found: list[Directive] = []
         for each in directives:
+            self._count += 1
+            if self._count > MAX_EXPANDED:
+                self._unjudged(each, "files include files too often")
+                break
             if each.name == "include" and each.block is None:
                 found.extend(self._content(each, depth))
             else:
-                block = None if each.block is None else self.expanded(each.block, depth)
+                block = None if each.block is None else self._expanded(each.block, depth)
                 found.append(replace(each, block=block))
         return tuple(found)
 
@@ -226,9 +240,19 @@ class Includes:
         found: list[Directive] = []
         for each in sorted(matching, key=lambda source: source.name):
             self.used.add(each.name)
-            content = read(each, self._findings)
-            found.extend(self.expanded(content or (), depth + 1))
+            if each.name in self._inside:
+                self._unjudged(include, "a file includes itself, which nginx refuses")
+                continue
+            self._inside.append(each.name)
+            found.extend(self._expanded(self._read(each), depth + 1))
+            self._inside.pop()
         return tuple(found)
+
+    def _read(self, source: Source) -> tuple[Directive, ...]:
+        """Each file once, however often it is included."""
+        if source.name not in self._contents:
+            self._contents[source.name] = read(source, self._findings) or ()
+        return self._contents[source.name]
 
     def _unjudged(self, include: Directive, message: str) -> None:
         self._findings.add("proxy-not-judged", include.span, message, "give that file too")

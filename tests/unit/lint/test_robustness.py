@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from time import process_time
 
 import pytest
 from hypothesis import example, given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from pdp.diagnostics import render
 from pdp.diagnostics.source import Source
+from pdp.lint import nginx
 from pdp.lint.catalogue import CATALOGUE
 from pdp.lint.judge import judge
 from tests.unit.lint.examples import text
@@ -159,3 +161,31 @@ def test_the_place_of_a_finding_is_the_place_in_the_file() -> None:
     content = 'é: "ü"\nstatic_resources:\n  # ñ\n  listeners: []\n  clusters: y\n'
     found = judge([Source("given.yaml", content)], "envoy")
     assert ("given.yaml:5:13", "y") in [(each.span.where, each.span.text) for each in found]
+
+
+MANY = 100_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["\n" * MANY, "location " + " " * MANY, "http\n" + "\n" * MANY, "upstream\n" * MANY, "\n ".join(["http"] * MANY)],
+)
+def test_whether_it_is_nginx_is_told_in_one_reading(content: str) -> None:
+    began = process_time()
+    nginx.recognised(Source("given", content))
+    assert process_time() - began < 1
+
+
+def test_files_that_include_each_other_come_to_an_end() -> None:
+    files = [Source(f"d/{name}.conf", "include *.conf;\ninclude *.conf;\n") for name in "abcdefgh"]
+    began = process_time()
+    assert "proxy-not-judged" in {each.code for each in judge(files)}
+    assert process_time() - began < 10
+
+
+def test_what_is_embedded_is_read_once_however_often_it_is_named() -> None:
+    block = "".join(f"    key{number}: value\n" for number in range(1_000))
+    aliases = "".join(f"  b{number}.yaml: *a\n" for number in range(1_000))
+    began = process_time()
+    assert judged(f"apiVersion: v1\nkind: ConfigMap\ndata:\n  a.yaml: &a |\n{block}{aliases}", "")
+    assert process_time() - began < 10
