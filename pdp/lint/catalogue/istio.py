@@ -73,6 +73,12 @@ ENTRIES: Final[dict[str, Entry]] = {
         _POD % 'traffic.sidecar.istio.io/excludeInboundPorts: "8080"',
         _POD % 'traffic.sidecar.istio.io/includeInboundPorts: "*"',
     ),
+    "istio-no-sidecar": _hole(
+        "a workload without a sidecar, or one that nothing passes",
+        "The check is the sidecar's: without injection, in the host's network, or without interception nobody asks.",
+        _POD % 'sidecar.istio.io/inject: "false"',
+        _POD % 'sidecar.istio.io/inject: "true"',
+    ),
     "istio-no-strict-mtls": _hole(
         "nothing asks every caller for a certificate",
         "By default Istio takes plain connections as well, whose sender has no name.",

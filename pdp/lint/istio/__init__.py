@@ -12,7 +12,7 @@ from pdp.lint.istio.mesh import Mesh
 from pdp.lint.istio.resources import Resource
 from pdp.lint.message import beginning, first_line, snake
 
-_GROUPS: Final = ("security.istio.io/", "networking.istio.io/", "install.istio.io/", "extensions.istio.io/")
+_GROUPS: Final = ("security.istio.io/", "networking.istio.io/", "extensions.istio.io/", "install.istio.io/")
 _WORKLOADS: Final = frozenset(
     {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob", "ReplicationController"}
 )

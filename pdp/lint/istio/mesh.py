@@ -16,7 +16,14 @@ _POLICY: Final = frozenset({"selector", "target_ref", "target_refs", "rules", "a
 _PEER: Final = frozenset({"selector", "mtls", "port_level_mtls"})
 _NORMALIZATIONS: Final = ("DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES")
 _MTLS: Final = ("UNSET", "DISABLE", "PERMISSIVE", "STRICT")
-_EXCLUDED: Final = "traffic.sidecar.istio.io/excludeInboundPorts"
+_PORTS: Final = {
+    "traffic.sidecar.istio.io/excludeInboundPorts": "",
+    "traffic.sidecar.istio.io/includeInboundPorts": "*",
+    "traffic.sidecar.istio.io/excludeInterfaces": "",
+}
+"""Annotations, each with the value that lets everything pass the sidecar."""
+_INJECT: Final = "sidecar.istio.io/inject"
+_MODE: Final = "sidecar.istio.io/interceptionMode"
 _DRY_RUN: Final = "istio.io/dry-run"
 
 
@@ -63,12 +70,15 @@ class Mesh:
         for plugin in self._of("WasmPlugin"):
             self._add(
                 "proxy-not-judged",
-                plugin.message.at("kind"),
-                "a plugin can answer before the check, and change the request behind it",
-                "leave it out where patient data pass",
+                plugin.message.anchor,
+                "code that can answer before the check, or change the request behind it",
+                "do without it where patient data pass",
             )
+        for sidecar in self._of("Sidecar"):
+            self._captures(sidecar)
         for workload in self.resources:
             self._excluded(workload)
+            self._injected(workload)
 
     def _certificates(self, provider: Provider) -> None:
         """Istio's sidecars add to the header that the client sent, unless they are patched."""
@@ -197,14 +207,42 @@ class Mesh:
         return strict
 
     def _excluded(self, workload: Resource) -> None:
-        ports, span = workload.annotation(_EXCLUDED)
-        if ports:
+        for name, all_of_them in _PORTS.items():
+            said, span = workload.annotation(name)
+            # An empty `includeInboundPorts` is no port at all.
+            if said != all_of_them and span != workload.message.anchor:
+                self._add(
+                    "istio-port-excluded",
+                    span,
+                    f"by `{name}: {said}` some of what comes in does not pass the sidecar, and is not checked",
+                    "leave the annotation out",
+                )
+
+    def _injected(self, workload: Resource) -> None:
+        """Is there a sidecar, and does it see what comes in?"""
+        found = [
+            span for said, span in (workload.annotation(_INJECT), workload.label(_INJECT)) if said.lower() == "false"
+        ]
+        mode, span = workload.annotation(_MODE)
+        found += [span] if mode == "NONE" else []
+        found += [each.at("host_network") for each in workload.pods() if each.flag("host_network")]
+        for each in found:
             self._add(
-                "istio-port-excluded",
-                span,
-                f"what comes in on {ports} does not pass the sidecar, and is not checked",
-                "leave the annotation out",
+                "istio-no-sidecar",
+                each,
+                "this workload has no sidecar, or one that nothing passes: what comes in is not checked",
+                "leave it out",
             )
+
+    def _captures(self, sidecar: Resource) -> None:
+        for each in sidecar.spec.messages("ingress", ANY):
+            if each.text("capture_mode") == "NONE":
+                self._add(
+                    "istio-no-sidecar",
+                    each.at("capture_mode"),
+                    "what comes in on this port passes the sidecar only where its sender likes",
+                    "leave `captureMode` out",
+                )
 
     def _add(self, code: str, span: Span, message: str, hint: str) -> None:
         self.findings.add(code, span, message, hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from pdp.diagnostics.source import Span
@@ -24,10 +25,22 @@ class Resource:
 
     def annotation(self, name: str) -> tuple[str, Span]:
         """An annotation of the resource, or of the pods that it makes."""
-        template = self.spec.message("template", ANY).message("metadata", ANY)
-        cron = self.spec.message("job_template", ANY).message("spec", ANY).message("template", ANY)
-        for metadata in (self.metadata, template, cron.message("metadata", ANY)):
-            annotations = metadata.message("annotations", None)
-            if name in annotations:
-                return annotations.text(name), annotations.at(name)
+        return self._said("annotations", name)
+
+    def label(self, name: str) -> tuple[str, Span]:
+        return self._said("labels", name)
+
+    def pods(self) -> Sequence[Message]:
+        """What it says of the pods that it makes, or is."""
+        return [self.spec if self.kind == "Pod" else each.message("spec", ANY) for each in self._templates()]
+
+    def _templates(self) -> Sequence[Message]:
+        cron = self.spec.message("job_template", ANY).message("spec", ANY)
+        return [each.message("template", ANY) for each in (self.spec, cron)]
+
+    def _said(self, kind: str, name: str) -> tuple[str, Span]:
+        for metadata in (self.metadata, *(each.message("metadata", ANY) for each in self._templates())):
+            given = metadata.message(kind, None)
+            if name in given:
+                return given.text(name), given.at(name)
         return "", self.message.anchor

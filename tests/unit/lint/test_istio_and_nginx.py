@@ -254,3 +254,24 @@ def test_checklist_32_credentials_that_everybody_is_lent_are_found_in_nginx(name
     method = "proxy_set_header X-Original-Method $request_method;"
     assert nginx(method, f"{method} proxy_set_header {name} $http_{name.lower()};") == set()
     assert nginx(method, f'{method} proxy_set_header {name} "Bearer $arg_token";') == {"nginx-credentials-lent"}
+
+
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: ehr, %s}\nspec: {%s}\n"
+ISTIO_OWN = "apiVersion: %s\nkind: %s\nmetadata: {name: a, namespace: ehr}\nspec: %s\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (POD % ('annotations: {traffic.sidecar.istio.io/includeInboundPorts: "8080"}', ""), "istio-port-excluded"),
+        (POD % ('annotations: {traffic.sidecar.istio.io/includeInboundPorts: ""}', ""), "istio-port-excluded"),
+        (POD % ("annotations: {traffic.sidecar.istio.io/excludeInterfaces: eth1}", ""), "istio-port-excluded"),
+        (POD % ('labels: {sidecar.istio.io/inject: "false"}', ""), "istio-no-sidecar"),
+        (POD % ("annotations: {sidecar.istio.io/interceptionMode: NONE}", ""), "istio-no-sidecar"),
+        (POD % ("labels: {}", "hostNetwork: true"), "istio-no-sidecar"),
+        (ISTIO_OWN % ("networking.istio.io/v1", "Sidecar", "{ingress: [{captureMode: NONE}]}"), "istio-no-sidecar"),
+        (ISTIO_OWN % ("extensions.istio.io/v1alpha1", "WasmPlugin", "{phase: AUTHN}"), "proxy-not-judged"),
+    ],
+)
+def test_checklist_32_what_leads_past_a_sidecar_is_found(content: str, code: str) -> None:
+    assert {each.code for each in found({**ISTIO, "other.yaml": content})} == {code}
