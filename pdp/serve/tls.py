@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from pdp.config import ConfigError, Settings
@@ -26,6 +27,9 @@ from pdp.serve.process import say
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2: forward secret and authenticated, nothing else. Those of TLS 1.3 all are."""
+
+CURVES: Final = (ec.SECP256R1, ec.SECP384R1)
+"""With RSA all that grpcio, Envoy and other users of BoringSSL take of a server's key."""
 
 MAX_FILE_BYTES: Final = 1_048_576
 Signature = tuple[tuple[int, ...], ...]
@@ -186,8 +190,15 @@ def warnings(settings: Settings, now: int) -> list[str]:
     found = []
     if stat.S_IMODE(os.stat(where.key).st_mode) & 0o077:
         found.append(f"tls_key_file: {where.key} may be read or written by others (chmod 600)")
-    if read(where).expires <= now:
+    material = read(where)
+    if material.expires <= now:
         found.append(f"tls_certificate_file: {where.certificate} has expired")
+    key = load_pem_private_key(material.key, None)
+    usual = isinstance(key, rsa.RSAPrivateKey) or (
+        isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, CURVES)
+    )
+    if not usual:
+        found.append(f"tls_key_file: the gRPC door and Envoy take keys of RSA, P-256 and P-384 alone, not {where.key}")
     return found
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
@@ -133,6 +139,28 @@ def test_files_behind_a_symlink_are_followed(tmp_path: Path, files: Files, autho
     (tmp_path / "next").replace(tmp_path / "current")
     assert serving.look()
     assert serving.material.certificate == (tmp_path / "two/cert").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("key", "fine"),
+    [
+        (rsa.generate_private_key(65_537, 2_048), True),
+        (ec.generate_private_key(ec.SECP384R1()), True),
+        (ec.generate_private_key(ec.SECP521R1()), False),
+        (ed25519.Ed25519PrivateKey.generate(), False),
+    ],
+)
+def test_a_key_that_grpc_and_envoy_do_not_take_is_warned_of(tmp_path: Path, key: Any, fine: bool) -> None:
+    """Each call would fail in its handshake, while everything else works."""
+    name, now = x509.Name([]), datetime.now(UTC)
+    hashed = None if isinstance(key, ed25519.Ed25519PrivateKey) else SHA256()
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, now, now + timedelta(1))
+    files = Files(tmp_path / "certificate", tmp_path / "key")
+    files.certificate.write_bytes(builder.sign(key, hashed).public_bytes(Encoding.PEM))
+    files.key.touch(0o600)
+    files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    said = tls.warnings(Settings(tls_certificate_file=files.certificate, tls_key_file=files.key), 0)
+    assert [fine, *("P-256" in each for each in said)] == ([True] if fine else [False, True])
 
 
 def test_what_is_weak_is_warned_of(files: Files, authority: Authority) -> None:
