@@ -58,10 +58,11 @@ def open_directory() -> tuple[Runtime, int]:
     base = Path(tempfile.gettempdir())
     for left in base.glob(PREFIX + "*"):
         _remove_if_dead(left)
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=base))
+    lock = os.open(made / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return Runtime(directory), lock
+    # Found by others under this name only now: a server that begins at the same time would take it for a dead one's.
+    return Runtime(made.rename(base / made.name[1:])), lock
 
 
 def make_key(runtime: Runtime) -> None:

@@ -236,9 +236,13 @@ def serve(settings: Settings, make: MakeApplication) -> int:
         for listener in listeners:
             listener.close()
         raise ConfigError(problems)
-    runtime, _lock = open_directory()
-    make_key(runtime)
-    limits.make(settings.limits, runtime)
+    try:
+        runtime, _lock = open_directory()
+        make_key(runtime)
+        limits.make(settings.limits, runtime)
+    except OSError as error:
+        where = error.filename or "no temporary directory"
+        raise ConfigError([f"TMPDIR: {where}: {error.strerror}; it holds what our processes share"]) from error
     announce(settings, known)
     try:
         return Supervisor(settings, runtime, listeners[0].fileno(), listeners[1].fileno(), make).run()

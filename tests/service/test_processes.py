@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -176,6 +178,24 @@ def test_checklist_30_a_port_in_use_is_said_at_once(tmp_path: Path, policies: Pa
         assert server.process is not None
         assert server.process.wait(timeout=20) == 2
     assert "http_listen: cannot listen" in server.log.read_text()
+
+
+def test_without_a_temporary_directory_it_says_so(tmp_path: Path, policies: Path) -> None:
+    server = Server(tmp_path, policies)
+    nowhere = tmp_path / "nowhere"
+    nowhere.write_text("a file")
+    program = "import sys, tempfile; tempfile.tempdir = sys.argv.pop(); from pdp.cli.main import main; sys.exit(main())"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "serve", str(nowhere)],
+        env=server.environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert ended.returncode == 2
+    assert "TMPDIR" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_kill_9_of_the_parent_leaves_no_orphan(tmp_path: Path, policies: Path) -> None:
