@@ -100,7 +100,6 @@ class _Envoy:
 
     def _cluster(self, cluster: Message) -> None:
         self.world.clusters[cluster.text("name")] = cluster
-        clusters.changes(cluster, self.world)
 
     def _unjudged(self, span: Span, message: str) -> None:
         self.world.findings.add("proxy-not-judged", span, message, "judge what it sends, or write it down")
