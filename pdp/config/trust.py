@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,11 @@ WHOLE: Final = SUBJECT_IDS[0]
 
 def trust_domains(given: Any, file: Path, problems: list[str]) -> Mapping[str, TrustDomain]:
     """The trust domains of a settings file, by name."""
-    tables = list(named("trust_domain", given, file, problems))
+    unquoted = dict(_unquoted(given))
+    problems += [f"{file}: [trust_domain.{name}]: {_quotes(name)}" for name in unquoted.values()]
+    if unquoted and isinstance(given, dict):
+        given = {name: table for name, table in given.items() if name not in unquoted}
+    tables = list(named("trust_domain", given, file, problems)) if given or not unquoted else []
     found = {name: _trust_domain(name, table) for name, table in tables}
     for table, sentence in _confusions([(table, found[name]) for name, table in tables]):
         table.wrong(sentence)
@@ -45,6 +49,21 @@ def _trust_domain(name: str, table: Table) -> TrustDomain:
         table.wrong("`intermediates_file` needs `ca_file`")
     table.close()
     return domain
+
+
+def _unquoted(given: object) -> Iterator[tuple[str, str]]:
+    """Tables that hold nothing but tables: a name whose dots TOML has taken for its own. First part, whole name."""
+    for first, table in given.items() if isinstance(given, dict) else ():
+        name = first
+        while isinstance(table, dict) and table and all(isinstance(each, dict) for each in table.values()):
+            part, table = next(iter(table.items()))
+            name += f".{part}"
+        if name != first:
+            yield first, name
+
+
+def _quotes(name: str) -> str:
+    return f'a name with dots is written in quotes: [trust_domain."{name}"]'
 
 
 def _pattern(text: str) -> bool:

@@ -85,7 +85,9 @@ def _for_this(claims: Mapping[str, Any], evidence: Evidence, token: bytes, now: 
         raise Unknown("dpop-malformed")
     if not evidence.method or claims.get("htm") != evidence.method:  # (8)
         raise Unknown("dpop-wrong-method")
-    if not evidence.url or _bare(claims.get("htu")) != evidence.url:  # (9)
+    if not evidence.url:  # Its `htu` cannot be compared.
+        raise Unknown("dpop-no-origin")
+    if _bare(claims.get("htu")) != evidence.url:  # (9)
         raise Unknown("dpop-wrong-url")
     if not (now - WINDOW_SECONDS * SECOND < issued * SECOND <= now + EARLY_SECONDS * SECOND):  # (11)
         raise Unknown("dpop-expired")

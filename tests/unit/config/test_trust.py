@@ -38,6 +38,17 @@ def test_a_trust_domain_says_who_its_members_are(tmp_path: Path) -> None:
     assert found.roots == ()
 
 
+def test_a_name_whose_quotes_were_forgotten_is_told_so_and_nothing_else(tmp_path: Path) -> None:
+    said = problem(tmp_path, f"[trust_domain.ward.hospital.example]\n{PLAIN}")
+    assert said.endswith(
+        "[trust_domain.ward.hospital.example]: a name with dots is written in quotes:"
+        ' [trust_domain."ward.hospital.example"]'
+    )
+    both = problem(tmp_path, f"[trust_domain.hospital.example]\n{PLAIN}[trust_domain.lab]\n")
+    assert '[trust_domain."hospital.example"]' in both
+    assert "[trust_domain.lab]: `subject_type` must say" in both
+
+
 def test_the_authorities_of_a_trust_domain_are_read_at_start(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "ours")
     table = f'[trust_domain.lab]\n{PLAIN}ca_file = "ours.pem"\nintermediates_file = "ours.pem"\n'

@@ -216,7 +216,7 @@ def test_the_query_is_no_part_of_the_url() -> None:
 
 
 def test_without_a_known_origin_no_proof_is_good() -> None:
-    assert why("DPoP", BOUND, proof(HOLDER, BOUND, htu=""), url="")[0] == "dpop-wrong-url"
+    assert why("DPoP", BOUND, proof(HOLDER, BOUND, htu=""), url="")[0] == "dpop-no-origin"
     assert why("DPoP", BOUND, proof(HOLDER, BOUND, htm=""), method="")[0] == "dpop-wrong-method"
 
 
