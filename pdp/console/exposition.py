@@ -21,6 +21,7 @@ TOTALS = {
     "reload_failures": "policy sets that a worker could not load",
     "tls_reloads": "certificates or authorities taken by workers while they run",
     "tls_reload_failures": "certificates or authorities that a worker could not take; those that were in use stay",
+    "tls_handshake_failures": "TLS handshakes over HTTP that failed: no certificate, or one that is not trusted",
     "connections_refused": "connections ended because a worker had too many",
     "slow_heads": "connections ended because the head of a request took too long",
     "malformed": "requests that the HTTP parser refused",

@@ -88,6 +88,7 @@ class DecisionWorker(ASGIWorker):  # type: ignore[misc]
                     each.end()
         metrics = self.asgi.worker.metrics
         metrics.tls_reload_failures, metrics.tls_expires = serving.failures, serving.material.expires
+        metrics.tls_handshake_failures = tls.Handshake.failed
         metrics.tls_seen = time.time_ns() // 1000
 
     def admits(self, connection: Connection) -> bool:

@@ -24,6 +24,7 @@ class Metrics:
         self.reload_failures = 0
         self.tls_reloads = 0
         self.tls_reload_failures = 0
+        self.tls_handshake_failures = 0
         self.tls_seen = 0  # when its files were looked at; microseconds since the epoch
         self.tls_expires = 0  # 0: no TLS
         self.connections_refused = 0
@@ -54,6 +55,7 @@ class Metrics:
             "reload_failures": self.reload_failures,
             "tls_reloads": self.tls_reloads,
             "tls_reload_failures": self.tls_reload_failures,
+            "tls_handshake_failures": self.tls_handshake_failures,
             "tls_seen": self.tls_seen,
             "tls_expires": self.tls_expires,
             "connections_refused": self.connections_refused,

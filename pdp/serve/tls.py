@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -87,9 +87,27 @@ def read(where: Files) -> Material:
     return material
 
 
+class Handshake(ssl.SSLObject):
+    """One connection's. Counts what fails: a proxy that does not trust us, or shows no certificate that we trust, is
+    seen nowhere else, since it never asks anything.
+    """
+
+    failed: ClassVar[int] = 0  # in this process
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise  # It goes on.
+        except ssl.SSLError:
+            Handshake.failed += 1
+            raise
+
+
 def context(material: Material) -> ssl.SSLContext:
     """A context of its own for this material: no session of another one is known to it. Raises BadFiles."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.sslobject_class = Handshake
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE
     made.num_tickets = 0

@@ -167,6 +167,13 @@ def test_without_a_certificate_there_is_no_answer(server: Secured, tmp_path: Pat
         with pytest.raises((OSError, http.client.HTTPException)):
             server.check(leaf)
 
+    def told() -> bool:
+        metrics = server.ask("GET", "/metrics", port=server.management).body.decode()
+        line = next(each for each in metrics.splitlines() if each.startswith("pdp_tls_handshake_failures_total "))
+        return float(line.split()[1]) >= 3
+
+    until(told, "the failed handshakes are counted")
+
 
 def test_a_new_certificate_and_other_authorities_are_in_force_within_seconds(server: Secured, tmp_path: Path) -> None:
     second = server.authority.server()
