@@ -1,12 +1,14 @@
 """Speaking to an identity provider: one bounded exchange, no redirects, no cookies, no proxies of the environment.
 
 Each exchange runs in a thread of its own, so that whoever waits for it waits `timeout_milliseconds` and no longer,
-however slowly the answer drips; and there are never more than `MAX_AT_ONCE`, those included that nobody waits for.
+however slowly the answer drips: then its connection is cut, and the thread ends. There are never more than
+`MAX_AT_ONCE`.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from threading import BoundedSemaphore, Thread
@@ -19,6 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from pdp.identity.issuer import Access
 from pdp.identity.keys import Busy, Source, SourceError
+from pdp.identity.line import Adapter, Line
 from pdp.model.request import RequestError, strict_json
 
 MAX_AT_ONCE: Final = 8
@@ -55,10 +58,13 @@ class Wire:
         self._free = BoundedSemaphore(MAX_AT_ONCE)
         session = self._session = requests.Session()
         session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, Adapter())
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.verify = True if access.ca_file is None else str(access.ca_file)
         if access.certificate_file is not None and access.key_file is not None:
             session.cert = (str(access.certificate_file), str(access.key_file))
+        self._files = [each for each in (access.ca_file, access.certificate_file, access.key_file) if each is not None]
 
     def get(self, url: str) -> bytes:
         """The body of a 200. Raises SourceError."""
@@ -74,19 +80,23 @@ class Wire:
         if not self._free.acquire(blocking=False):
             raise Busy("too many exchanges at once")
         outcome: list[bytes | SourceError] = []
+        line = Line()
 
         def run() -> None:
+            line.open()
             try:
                 outcome.append(self._answer(method, url, form, basic))
             except SourceError as error:
                 outcome.append(error)
             finally:
+                line.close()
                 self._free.release()
 
         thread = Thread(target=run, name="identity-provider", daemon=True)
         thread.start()
         thread.join(self._seconds)
         if not outcome:
+            line.cut()
             raise SourceError("no answer in time")
         if isinstance(outcome[0], SourceError):
             raise outcome[0]
@@ -94,6 +104,8 @@ class Wire:
 
     def _answer(self, method: str, url: str, form: Mapping[str, str], basic: tuple[str, str] | None) -> bytes:
         deadline = monotonic() + self._seconds
+        if not all(map(os.path.isfile, self._files)):  # OpenSSL would wait for whoever writes to a pipe.
+            raise SourceError("a certificate's file is none, or no regular one")
         try:
             with self._session.request(
                 method,
