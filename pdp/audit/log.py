@@ -48,6 +48,15 @@ class Who:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """Of a token that does not count: our name of its issuer; whom it is about, where its signature was good."""
+
+    issuer: str
+    subject_type: str = ""
+    subject_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What one page of a search gave away. Every name of it: a list of patients is a disclosure of each of them."""
 
@@ -75,6 +84,7 @@ class Record:
     data_revision: str = ""
     who: Who | None = None  # None: nobody was established, the enforcement point names the subject
     found: Found | None = None  # of a search; `decision` is then an allow where anything was found
+    refused: Refused | None = None  # instead of `who`
     count: int = 1  # of how many refusals alike, within one second from `time`, this is the record
 
 
@@ -179,6 +189,8 @@ class Log:
             members["identity"] = _identity(who)
             if members.setdefault("subject", established) != established:
                 members["identity"]["subject"] = established  # An application asked about somebody else.
+        if record.refused is not None:
+            members["refused_token"] = _refused(record.refused)
         if record.found is not None:
             members["search"] = _found(record.found)
         if record.detail:
@@ -232,6 +244,13 @@ def _identity(who: Who) -> dict[str, Any]:
     if who.warnings:
         identity["warnings"] = list(who.warnings)
     return identity
+
+
+def _refused(token: Refused) -> dict[str, Any]:
+    said: dict[str, Any] = {"issuer": token.issuer[:MAX_TEXT]}
+    if token.subject_id:
+        said["subject"] = {"type": token.subject_type[:MAX_TEXT], "id": token.subject_id[:MAX_TEXT]}
+    return said
 
 
 def _found(found: Found) -> dict[str, Any]:

@@ -45,4 +45,4 @@ def refuse(unknown: Unknown, scheme: str, with_dpop: bool) -> NoReturn:
         challenge = b'DPoP error="invalid_token", algs="' + _ALGS + b'"'
     else:
         challenge = b'Bearer error="invalid_token"'
-    raise Unknown(unknown.kind, challenge) from unknown
+    raise Unknown(unknown.kind, challenge, unknown.suspect) from unknown

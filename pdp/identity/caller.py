@@ -48,13 +48,25 @@ class Caller:
     warnings: tuple[str, ...] = field(default=(), compare=False)  # stable words for the record
 
 
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """Of a token that does not count: which of our issuers it names, by its name here, and whom it is about, where its
+    signature was good. For the record alone: nobody is established by it.
+    """
+
+    issuer: str
+    subject_type: str = ""
+    subject_id: str = ""
+
+
 class Unknown(Exception):
     """Nobody is established: 401. `kind` is a stable word for the record; `challenge` the `WWW-Authenticate` value."""
 
-    def __init__(self, kind: str, challenge: bytes = b"Bearer") -> None:
+    def __init__(self, kind: str, challenge: bytes = b"Bearer", suspect: Suspect | None = None) -> None:
         super().__init__(kind)
         self.kind = kind
         self.challenge = challenge
+        self.suspect = suspect
 
 
 class Waiting(Exception):

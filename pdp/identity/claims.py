@@ -7,11 +7,12 @@ codes are rewritten, since every profile writes them its own way: to "system|cod
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pdp.identity import scopes
-from pdp.identity.caller import Caller, Unknown
+from pdp.identity.caller import Caller, Suspect, Unknown
 from pdp.identity.issuer import Issuer, Reading
 from pdp.identity.registered import SECOND, Validity, identifier, identifying, whole
 
@@ -207,6 +208,14 @@ def caller(issuer: Issuer, claims: Mapping[str, Any], validity: Validity, now: i
         expires=validity.until,
         warnings=warnings,
     )
+
+
+def suspect(issuer: Issuer, claims: Mapping[str, Any]) -> Suspect:
+    """Whom a token is about that is well signed, and does not count. Raises nothing."""
+    if issuer.kind != "svid":
+        with suppress(Unknown):
+            return Suspect(issuer.name, _type(issuer, claims), _subject(issuer, claims))
+    return Suspect(issuer.name)
 
 
 def _subject(issuer: Issuer, claims: Mapping[str, Any]) -> str:

@@ -13,12 +13,13 @@ from typing import Final
 
 from pdp.identity import bearer, certificate, claims, dpop, jose, registered, spiffe
 from pdp.identity.bearer import BEARER
-from pdp.identity.caller import Caller, Evidence, Unknown
+from pdp.identity.caller import Caller, Evidence, Suspect, Unknown
 from pdp.identity.introspection import Introspected
 from pdp.identity.issuer import Issuer
 from pdp.identity.jose import Jws
 from pdp.identity.keys import Keys, Source, file_source, of_keys
 from pdp.identity.proofs import Proofs
+from pdp.identity.registered import Validity
 from pdp.identity.spiffe import TrustDomains
 from pdp.identity.tokencache import TokenCache, Verified
 
@@ -63,7 +64,7 @@ class Identify:
     # ------------------------------------------------------------------------------------------------------- a token
 
     def _by_token(self, evidence: Evidence, names: frozenset[str] | None, now: int) -> Caller:
-        scheme, bound = BEARER, False
+        scheme, bound, verified = BEARER, False, None
         try:
             scheme, token = bearer.credentials(evidence.authorization)
             verified = self._verified(token, names, now)
@@ -71,6 +72,9 @@ class Identify:
             required = verified.issuer.sender_constrained
             dpop.proven(verified.bound, required, evidence, scheme, token, self._proofs, now)
         except Unknown as unknown:
+            if verified is not None:  # The token is good, and whoever shows it cannot prove that it is theirs.
+                about = verified.caller
+                unknown.suspect = Suspect(verified.issuer.name, about.subject_type, about.subject_id)
             bearer.refuse(unknown, scheme, bound)
         return self._with_certificate(self._warned(verified, now), evidence, now)
 
@@ -87,11 +91,15 @@ class Identify:
             return self._asked(self._only_opaque(names), token, digest, now)
         jws = jose.parse(token)
         issuer = self._named(jws, names)
-        if len(token) > issuer.max_token_bytes:
-            raise Unknown("token-too-long")
-        if issuer.kind == "opaque":
-            return self._asked(issuer, token, digest, now)
-        verified = self._proven(issuer, jws, now)
+        try:
+            if len(token) > issuer.max_token_bytes:
+                raise Unknown("token-too-long")
+            if issuer.kind == "opaque":
+                return self._asked(issuer, token, digest, now)
+            verified = self._proven(issuer, jws, now)
+        except Unknown as unknown:
+            unknown.suspect = unknown.suspect or Suspect(issuer.name)
+            raise
         self._cache.put(digest, verified)
         return verified
 
@@ -109,15 +117,22 @@ class Identify:
             raise Unknown("algorithm")
         key, keys = self._keys[issuer.name].find(jws.header, now)
         jose.verify(jws, key)
+        try:
+            caller, validity = self._accepted(issuer, jws, now)
+            return Verified(issuer, caller, dpop.confirmation(jws.claims), validity.since, validity.until, keys)
+        except Unknown as unknown:
+            unknown.suspect = claims.suspect(issuer, jws.claims)
+            raise
+
+    def _accepted(self, issuer: Issuer, jws: Jws, now: int) -> tuple[Caller, Validity]:
+        """Whom a token that is well signed speaks of, and for how long."""
         if issuer.kind == "svid":
             validity = registered.held(issuer, jws.claims, now)
             audiences, leeway = issuer.audiences, issuer.leeway_seconds
             caller = spiffe.jwt_svid(jws.header, jws.claims, self._domains, now, audiences, leeway)
-            caller = replace(caller, expires=validity.until)
-        else:
-            validity = registered.accepted(issuer, jws.header, jws.claims, now)
-            caller = claims.caller(issuer, jws.claims, validity, now)
-        return Verified(issuer, caller, dpop.confirmation(jws.claims), validity.since, validity.until, keys)
+            return replace(caller, expires=validity.until), validity
+        validity = registered.accepted(issuer, jws.header, jws.claims, now)
+        return claims.caller(issuer, jws.claims, validity, now), validity
 
     # ----------------------------------------------------------------------------------------------- an opaque token
 

@@ -71,6 +71,7 @@ class Check:
         try:
             exchange.caller = caller = self._callers.behind(original, profile, exchange.now)
         except Unknown as unknown:
+            exchange.suspect = unknown.suspect
             return self.refused(exchange, Reason.UNAUTHENTICATED, unknown.kind, unknown.challenge)
         except Ended as ended:
             exchange.caller = ended.caller

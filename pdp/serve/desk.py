@@ -12,12 +12,12 @@ from threading import Lock
 from time import time_ns
 from typing import Final
 
-from pdp.audit.log import EvidenceError, Log, Record, Who
+from pdp.audit.log import EvidenceError, Log, Record, Refused, Who
 from pdp.config import Profile, Settings
 from pdp.config.peps import NOBODY, PROXY_DOORS
 from pdp.doors import authzen, duties
 from pdp.doors.admission import admitted
-from pdp.identity.caller import Caller
+from pdp.identity.caller import Caller, Suspect
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
 from pdp.serve.compartment import patient_of
@@ -54,6 +54,7 @@ class Exchange:
     now: int  # microseconds since the epoch
     pep: str = NOBODY
     caller: Caller | None = None  # once established
+    suspect: Suspect | None = None  # of a token that did not count
     request: Request | None = None  # once it is known what is asked
     retry_after: int = 0  # seconds, where a limit refuses
 
@@ -129,8 +130,18 @@ class Desk:
         """The record of what was refused before any rule."""
         decision = Decision(Effect.DENY, reason)
         who = who_of(exchange.caller)
+        token = exchange.suspect if who is None else None
         return Record(
-            exchange.now, decision_id, exchange.door, exchange.pep, decision, exchange.request, (), detail, who=who
+            exchange.now,
+            decision_id,
+            exchange.door,
+            exchange.pep,
+            decision,
+            exchange.request,
+            (),
+            detail,
+            who=who,
+            refused=None if token is None else Refused(token.issuer, token.subject_type, token.subject_id),
         )
 
     def recorded(self, records: list[Record]) -> bool:

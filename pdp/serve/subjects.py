@@ -81,6 +81,7 @@ class Subjects:
         try:
             exchange.caller = caller = self._callers.shown(evidence, ("token",), profile, exchange.now)
         except Unknown as unknown:
+            exchange.suspect = unknown.suspect
             return Vouched(None, kind=unknown.kind)
         except Ended as ended:
             exchange.caller = ended.caller

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pdp.identity import jose
-from pdp.identity.caller import Caller, Evidence, Unknown
+from pdp.identity.caller import Caller, Evidence, Suspect, Unknown
 from pdp.identity.identify import Identify
 from pdp.identity.issuer import Issuer, KeySource
 from pdp.identity.spiffe import TrustDomain
@@ -249,3 +249,27 @@ def test_checklist_20_svids_and_tokens_have_keys_of_their_own() -> None:
             named(svid(), Identify([svid_issuer("svid-1", **more)], DOMAINS))
     with pytest.raises(Unknown, match="unknown-issuer"):
         named(svid(), identify(signer("ES256", "svid-1")))
+
+
+# ------------------------------------------------------------------------------- whose token it is that does not count
+
+
+def suspect(given: bytes, now: int = NOW) -> Suspect | None:
+    with pytest.raises(Unknown) as refused:
+        by().caller(Evidence((b"Bearer " + given,)), BOTH, None, now)
+    return refused.value.suspect
+
+
+def test_of_a_token_that_is_well_signed_issuer_and_subject_are_named() -> None:
+    name = issuer().name
+    assert suspect(token(), NOW + 86_400 * SECOND) == Suspect(name, "user", "dora")  # expired
+    assert suspect(token(aud="https://elsewhere.example")) == Suspect(name, "user", "dora")
+    assert suspect(token(cnf={"jkt": "x" * 43})) == Suspect(name, "user", "dora")
+    assert suspect(token(sub=7)) == Suspect(name)
+
+
+def test_of_one_that_is_not_only_the_issuer_that_we_know_is() -> None:
+    good = token()
+    assert suspect(good[:-8] + (b"AAAAAAAA" if good[-8:] != b"AAAAAAAA" else b"BBBBBBBB")) == Suspect(issuer().name)
+    assert suspect(token(iss="https://nobody.example")) is None
+    assert suspect(b"opaque") is None

@@ -115,6 +115,20 @@ def test_a_verified_caller_is_decided_about_and_recorded(tmp_path: Path) -> None
     assert "Bearer" not in str(record)
 
 
+def test_a_token_that_does_not_count_is_recorded_with_its_issuer_and_nobody_is_established(tmp_path: Path) -> None:
+    world = known(tmp_path)
+    assert ask(world, bearer(exp=int(time.time()) - 1)).status == 401
+    assert ask(world, bearer(iss="https://nobody.example")).status == 401
+    assert ask(world, bearer("\ud800", exp=int(time.time()) - 1)).status == 401
+    expired, strange, unwritable = world.records()
+    assert expired["detail"] == "expired"
+    assert expired["refused_token"] == {"issuer": tokens.issuer().name, "subject": {"type": "user", "id": "alice"}}
+    assert "identity" not in expired
+    assert "subject" not in expired
+    assert "refused_token" not in strange
+    assert "subject" not in unwritable.get("refused_token", {})
+
+
 @pytest.mark.parametrize(
     ("scope", "kind"),
     [
