@@ -7,17 +7,18 @@ patient called `summary`. No route, no access.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from pdp.doors.path import AmbiguousPath, query_names, segments
 from pdp.language.core import Route, Target
 from pdp.language.schema import Schema
 
+NO_FIELDS: Final[frozenset[str]] = frozenset()
 
-@dataclass(frozen=True, slots=True)
-class Match:
+
+class Match(NamedTuple):
     """What a request maps to, in wire names. Every one of `actions` must be permitted."""
 
     actions: tuple[str, ...]
@@ -36,21 +37,63 @@ class NoRoute(Exception):
         self.kind = kind
 
 
+class _Ready:
+    """A route with all that is the same for every request worked out."""
+
+    __slots__ = ("actions", "claims", "declared", "fields", "methods", "required", "resource", "resource_type", "route")
+
+    def __init__(self, route: Route, schema: Schema) -> None:
+        self.route = route
+        self.methods = route.methods
+        self.declared = frozenset(parameter.name for parameter in route.query)
+        self.required = frozenset(parameter.name for parameter in route.query if not parameter.optional)
+        self.fields = tuple((parameter.name, parameter.fields) for parameter in route.query)
+        self.actions = tuple(schema.actions[action, route.resource.type].wire for action in route.actions)
+        self.resource_type = schema.entities[route.resource.type].wire
+        places = {segment.text: place for place, segment in enumerate(route.segments) if segment.parameter}
+        self.resource = _Identifier(route.resource, places)
+        self.claims = tuple((name, _Identifier(target, places)) for name, target in route.claims)
+
+    def match(self, parts: tuple[str, ...], names: frozenset[str]) -> Match:
+        claims = {name: identifier.of(parts) for name, identifier in self.claims} if self.claims else None
+        searched = [fields for name, fields in self.fields if name in names] if names else ()
+        return Match(
+            self.actions,
+            self.resource_type,
+            self.resource.of(parts),
+            claims,
+            NO_FIELDS.union(*searched),
+            self.route,
+        )
+
+
+class _Identifier:
+    """Where an identifier stands in the path; else what it is."""
+
+    __slots__ = ("_literal", "_place")
+
+    def __init__(self, target: Target, places: Mapping[str, int]) -> None:
+        self._place = places[target.parameter] if target.parameter else -1
+        self._literal = target.literal
+
+    def of(self, parts: tuple[str, ...]) -> str:
+        return self._literal if self._place < 0 else parts[self._place]
+
+
 @dataclass(slots=True)
 class _Node:
     literals: dict[str, _Node] = field(default_factory=dict)
     parameter: _Node | None = None
-    routes: list[Route] = field(default_factory=list)
+    routes: list[_Ready] = field(default_factory=list)
 
 
 class Table:
     """The routes of one policy set, made once. Immutable afterwards."""
 
-    __slots__ = ("_root", "_schema")
+    __slots__ = ("_root",)
 
     def __init__(self, routes: Iterable[Route], schema: Schema) -> None:
         self._root = _Node()
-        self._schema = schema
         for route in routes:
             node = self._root
             for segment in route.segments:
@@ -59,7 +102,7 @@ class Table:
                     node = node.parameter
                 else:
                     node = node.literals.setdefault(segment.text, _Node())
-            node.routes.append(route)
+            node.routes.append(_Ready(route, schema))
 
     def match(self, method: str, raw_path: bytes, raw_query: bytes = b"") -> Match:
         """What the request is. Raises NoRoute, also for an ambiguous path or query."""
@@ -68,50 +111,26 @@ class Table:
             names = query_names(raw_query)
         except AmbiguousPath as error:
             raise NoRoute(error.kind) from None
-        candidates = next(_ends(self._root, parts, 0), None)
+        candidates = _end(self._root, parts, 0)
         if candidates is None:
             raise NoRoute("no-route")
-        fitting = [route for route in candidates if method in route.methods]
+        fitting = [each for each in candidates if method in each.methods]
         if not fitting:
             raise NoRoute("no-route-for-method")
-        fitting = [route for route in fitting if _query_fits(route, names)]
+        fitting = [each for each in fitting if each.required <= names <= each.declared]
         if len(fitting) != 1:  # Two would be a fault of the checker: refuse rather than choose.
             raise NoRoute("no-route-for-query")
-        return self._mapped(fitting[0], parts, names)
-
-    def _mapped(self, route: Route, parts: tuple[str, ...], names: frozenset[str]) -> Match:
-        values = {segment.text: part for segment, part in zip(route.segments, parts, strict=True) if segment.parameter}
-        resource = route.resource
-        actions = tuple(self._schema.actions[action, resource.type].wire for action in route.actions)
-        searched = [parameter.fields for parameter in route.query if parameter.name in names]
-        return Match(
-            actions=actions,
-            resource_type=self._schema.entities[resource.type].wire,
-            resource_id=_identifier(resource, values),
-            claims={name: _identifier(target, values) for name, target in route.claims} or None,
-            searched_fields=frozenset().union(*searched),
-            route=route,
-        )
+        return fitting[0].match(parts, names)
 
 
-def _ends(node: _Node, parts: tuple[str, ...], at: int) -> Iterator[list[Route]]:
-    """The routes at the ends of every way down, best first. Bounded: at most two ways on at each segment."""
+def _end(node: _Node, parts: tuple[str, ...], at: int) -> list[_Ready] | None:
+    """The routes at the end of the best way down; None where no way ends. At most two ways on at each segment."""
     if at == len(parts):
-        if node.routes:
-            yield node.routes
-        return
-    literal = node.literals.get(parts[at])
+        return node.routes or None
+    found, part = None, parts[at]
+    literal = node.literals.get(part)
     if literal is not None:
-        yield from _ends(literal, parts, at + 1)
-    if node.parameter is not None and not parts[at].startswith(("$", "_")):
-        yield from _ends(node.parameter, parts, at + 1)
-
-
-def _query_fits(route: Route, names: frozenset[str]) -> bool:
-    declared = {parameter.name for parameter in route.query}
-    required = {parameter.name for parameter in route.query if not parameter.optional}
-    return required <= names <= declared
-
-
-def _identifier(target: Target, values: Mapping[str, str]) -> str:
-    return values[target.parameter] if target.parameter else target.literal
+        found = _end(literal, parts, at + 1)
+    if found is None and node.parameter is not None and not part.startswith(("$", "_")):
+        found = _end(node.parameter, parts, at + 1)
+    return found
