@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from pdp.doors.envoy import certificate_of
@@ -35,8 +36,6 @@ MAX_SAID_BYTES: Final = 16_384
 
 PARTIAL_BODY: Final = b"x-envoy-auth-partial-body"
 
-TOLD_TWICE: Final = {b":method": "method", b":path": "path", b":authority": "host", b"host": "host"}
-
 _VISIBLE: Final = re.compile(rb"[ -~]*").fullmatch
 _TARGET: Final = re.compile(rb"/[!-\"$-~]*").fullmatch  # visible ASCII, from a slash on, without `#`
 _NAME: Final = re.compile(rb"[a-z0-9-]{1,64}").fullmatch
@@ -57,17 +56,19 @@ def read(data: bytes, client_certificate: str) -> Original:
     except DecodeError:
         raise Refused(Reason.BAD_REQUEST, "undecodable") from None
     http = attributes.request.http
-    if not (http.method and http.path and http.host):
+    method, target, host = http.method, http.path, http.host
+    if not (method and target and host):
         raise Refused(Reason.BAD_REQUEST, "no-http-request")
-    headers = _clients(_told(http), http)
+    raw_target, raw_host = target.encode(), host.encode()
+    headers = _clients(_told(http), method.encode(), raw_target, raw_host)
     _whole_body(headers, http)
-    path, query = _target(http)
+    path, query = _target(http, raw_target)
     return Original(
-        http.method if _METHOD(http.method) else "",  # No route has it.
+        method if _METHOD(method) else "",  # No route has it.
         path,
         query,
         headers,
-        checked_host((http.host.encode(),)),
+        checked_host((raw_host,)),
         _certificate(attributes, headers, client_certificate),
         dict(attributes.context_extensions),
     )
@@ -81,14 +82,19 @@ def _told(http: Any) -> list[tuple[bytes, bytes]]:
     return [(name.encode().lower(), value.encode()) for name, value in http.headers.items()]
 
 
-def _clients(told: Headers, http: Any) -> Headers:
+def _clients(told: Headers, method: bytes, target: bytes, host: bytes) -> Headers:
     """The headers of the client, without the pseudo headers: those tell method, path and host a second time. Two
     requests in one are none.
     """
-    for name, value in told:
-        if name in TOLD_TWICE and value != getattr(http, TOLD_TWICE[name]).encode():
+    twice = {b":method": method, b":path": target, b":authority": host, b"host": host}
+    clients = []
+    for line in told:
+        name, value = line
+        if name in twice and value != twice[name]:
             raise Refused(Reason.BAD_REQUEST, "malformed-host" if name == b"host" else "two-requests")
-    return [each for each in told if not each[0].startswith(b":")]
+        if not name.startswith(b":"):
+            clients.append(line)
+    return clients
 
 
 def _whole_body(headers: Headers, http: Any) -> None:
@@ -103,9 +109,8 @@ def _whole_body(headers: Headers, http: Any) -> None:
         raise Refused(Reason.BAD_REQUEST, "truncated-body")
 
 
-def _target(http: Any) -> tuple[bytes, bytes]:
+def _target(http: Any, target: bytes) -> tuple[bytes, bytes]:
     """Path and query, raw; parted at the first `?`. Envoy never fills in `query` and `fragment`: then it is none."""
-    target: bytes = http.path.encode()
     if http.query or http.fragment or len(target) > 2 * MAX_TARGET_BYTES or not _TARGET(target):
         raise Refused(Reason.BAD_REQUEST, "malformed-target")
     path, _, query = target.partition(b"?")
@@ -143,23 +148,39 @@ def _sound(said: Sequence[tuple[bytes, bytes]], echo: bytes) -> bool:
     """May these be set? Never a pseudo header, `host`, an empty or foreign name, a value with a line break in it, or
     more than a service takes: Envoy, asked to set them, would write another request.
     """
-    size = 0
-    for name, value in said:
-        if not (SAID(name) or (name == echo and _NAME(name) and name not in NEVER_SAID)) or not _VISIBLE(value):
-            return False
-        size += len(name) + len(value)
-    return size <= MAX_SAID_BYTES
+    names, values = tuple([name for name, _ in said]), b"".join([value for _, value in said])
+    if not _settable(names, echo) or not _VISIBLE(values):
+        return False
+    return sum(map(len, names)) + len(values) <= MAX_SAID_BYTES
+
+
+@lru_cache(64)
+def _settable(names: tuple[bytes, ...], echo: bytes) -> bool:
+    return all(SAID(name) or (name == echo and _NAME(name) and name not in NEVER_SAID) for name in names)
 
 
 def _allow(verdict: Verdict, said: Sequence[tuple[bytes, bytes]], headers: Headers) -> Any:
+    names = tuple([name for name, _ in said])
     response = CheckResponse()
-    response.status.code = OK
+    response.CopyFrom(_unsaid(names))
     allowed = response.ok_response
-    for name, value in said:
-        _set(allowed.headers, name, value)
-    allowed.headers_to_remove.extend(each.decode("utf-8", "replace") for each in forged(headers, said))
-    _set(allowed.response_headers_to_add, *said[0])  # x-pdp-decision, for the client: what to ask about afterwards
+    for option, (_, value) in zip(allowed.headers, said, strict=True):
+        option.header.value = value.decode("ascii")
+    allowed.response_headers_to_add[0].header.value = verdict.decision_id
+    allowed.headers_to_remove.extend([each.decode("utf-8", "replace") for each in forged(headers, said)])
     _describe(response, verdict)
+    response.status.code = OK
+    return response
+
+
+@lru_cache(64)
+def _unsaid(names: tuple[bytes, ...]) -> Any:
+    """An answer with headers of these names, still without a value, and not yet an allow."""
+    response = CheckResponse()
+    response.status.code = PERMISSION_DENIED
+    for name in names:
+        _set(response.ok_response.headers, name, b"")
+    _set(response.ok_response.response_headers_to_add, names[0], b"")  # x-pdp-decision: what to ask about afterwards
     return response
 
 
@@ -190,6 +211,6 @@ def _describe(response: Any, verdict: Verdict) -> None:
     fields = response.dynamic_metadata.fields
     fields["decision_id"].string_value = verdict.decision_id
     fields["effect"].string_value = "allow" if verdict.opens else "deny"
-    fields["reason"].string_value = str(verdict.decision.reason)
+    fields["reason"].string_value = verdict.decision.reason
     if verdict.subject_type:
         fields["subject_type"].string_value = verdict.subject_type
