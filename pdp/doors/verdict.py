@@ -47,11 +47,15 @@ MAX_NAME_BYTES: Final = 256
 _SEPARATOR: Final = re.compile(rb"[^a-z0-9]")
 MAX_CARRIED_BYTES: Final = 6_000
 VISIBLE: Final = "".join(chr(code) for code in range(0x21, 0x7F) if code != ord("%"))
+_AS_IT_IS: Final = re.compile(r"[!-$&-~]*").fullmatch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
-    """`subject_type` and `subject_id` are empty where nobody was established: then nothing opens."""
+    """`subject_type` and `subject_id` are empty where nobody was established: then nothing opens.
+
+    Treated as immutable once made; not frozen, as `pdp.model.request.Request`.
+    """
 
     decision: Decision
     decision_id: str
@@ -111,9 +115,14 @@ def forged(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes]
     that is set: a proxy may remove after it has set.
     """
     ours = tuple([name for name, _ in said])
-    spelled = {name.replace(b"-", b"_") for name in ours}
-    taken = {name for name, _ in headers if len(name) > MAX_NAME_BYTES or _taken_for(name, ours)}
-    return sorted((taken | spelled).difference(ours))
+    taken = [name for name, _ in headers if len(name) > MAX_NAME_BYTES or _taken_for(name, ours)]
+    spelled = _spelled(ours)
+    return sorted(spelled.union(taken).difference(ours)) if taken else sorted(spelled)
+
+
+@lru_cache(64)
+def _spelled(ours: tuple[bytes, ...]) -> frozenset[bytes]:
+    return frozenset(name.replace(b"-", b"_") for name in ours).difference(ours)
 
 
 @lru_cache(4_096)
@@ -175,4 +184,6 @@ def carried_duties(decision: Decision, decision_id: str) -> bytes:
 
 def carried_name(text: str) -> bytes:
     """An identifier as a header carries it: visible ASCII as it is, all else (and `%`) percent-encoded UTF-8."""
+    if _AS_IT_IS(text):
+        return text.encode("ascii")
     return quote(text, safe=VISIBLE).encode("ascii")
