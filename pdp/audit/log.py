@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from time import gmtime, strftime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -33,8 +33,7 @@ class EvidenceError(Exception):
     """The record could not be written whole: the answer must be a deny."""
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(NamedTuple):
     """Who was established, and how. Never the token itself."""
 
     subject_type: str

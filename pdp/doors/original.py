@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from pdp.model.decision import Reason
 
@@ -25,8 +25,7 @@ class Refused(Exception):
         self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(NamedTuple):
     """A request as its client sent it, as far as its proxy told.
 
     `headers` are the client's: names in lower case, every line kept, in order, without what the proxy added for us.
@@ -39,7 +38,7 @@ class Original:
     headers: Headers = ()
     host: str = ""
     certificate: bytes | None = None  # as the profile's `client_certificate` says where: PEM, or an XFCC value
-    extensions: Mapping[str, str] = field(default_factory=dict)  # Envoy's context_extensions: the operator's words
+    extensions: Mapping[str, str] = MappingProxyType({})  # Envoy's context_extensions: the operator's words
 
     def lines(self, name: bytes) -> tuple[bytes, ...]:
         """Every line of a header."""
@@ -48,7 +47,7 @@ class Original:
 
 def lines(headers: Headers, name: bytes) -> tuple[bytes, ...]:
     """Every line of a header."""
-    return tuple(value for each, value in headers if each == name)
+    return tuple([value for each, value in headers if each == name])
 
 
 def checked_host(hosts: Sequence[bytes]) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 FOREVER: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What a door found in a request. Nothing of it is believed yet but the certificate: the enforcement point, which
     has proven itself, says that its own handshake verified it.
     """
