@@ -81,6 +81,8 @@ class Revoked:
 
     def covers(self, caller: Caller) -> bool:
         """Is the caller refused? A renewed token is as old as its authentication, but for TOKENS, TOKEN and CLIENT."""
+        if not self._names(caller):
+            return False
         issuer, issued = caller.issuer, caller.issued
         since = min(caller.authenticated, issued)
         return (
@@ -91,6 +93,20 @@ class Revoked:
             or self._refuses(CLIENT, caller.client, issuer, issued)
             or self._refuses(TOKENS, caller.subject_id, issuer, issued)
             or self._refuses(TOKENS, caller.sub, issuer, issued)
+        )
+
+    def _names(self, caller: Caller) -> bool:
+        """Does any of them name the caller, whatever its age?"""
+        kinds, subject, sub, client = self._by_kind, caller.subject_id, caller.sub, caller.client
+        subjects, tokens = kinds[SUBJECT], kinds[TOKENS]
+        return (
+            subject in subjects
+            or sub in subjects
+            or caller.session in kinds[SESSION]
+            or caller.token_id in kinds[TOKEN]
+            or client in kinds[CLIENT]
+            or subject in tokens
+            or sub in tokens
         )
 
     def _refuses(self, kind: str, value: str, issuer: str, age: int) -> bool:
