@@ -6,7 +6,7 @@ What is refused is taken out and named; since somebody tried to say it, it is un
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,9 +21,12 @@ def admit(request: Request, schema: Schema, may_assert: frozenset[str]) -> tuple
     refused whatever the profile says: nobody may assert it.
     """
     refused = frozenset(
-        f"{part}.{name}"
-        for part, offered in _offered(request)
-        for name in _refused(part, offered, _declared(part, request, schema), may_assert)
+        [
+            f"{part}.{name}"
+            for part, offered in _offered(request)
+            if offered
+            for name in _refused(part, offered, _declared(part, request, schema), may_assert)
+        ]
     )
     if not refused:
         return request, ()
@@ -42,11 +45,13 @@ def admit(request: Request, schema: Schema, may_assert: frozenset[str]) -> tuple
     return admitted, tuple(sorted(refused))
 
 
-def _offered(request: Request) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield "subject", request.subject_properties
-    yield "action", request.action_properties
-    yield "resource", request.resource_properties
-    yield "context", request.context
+def _offered(request: Request) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    return (
+        ("subject", request.subject_properties),
+        ("action", request.action_properties),
+        ("resource", request.resource_properties),
+        ("context", request.context),
+    )
 
 
 def _refused(
