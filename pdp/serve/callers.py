@@ -53,13 +53,12 @@ class Callers:
         if self._header:
             return self._unverified(original)
         shown = certificate.leaf(profile.client_certificate, original.certificate)
-        path = original.path.decode("ascii", "replace")
         evidence = Evidence(
             original.lines(b"authorization"),
             original.lines(b"dpop"),
             shown,
             original.method,
-            profile.origin + path if profile.origin else "",
+            profile.origin + original.path.decode("ascii", "replace") if profile.origin else "",
         )
         return self.shown(evidence, profile.evidence, profile, now)
 
