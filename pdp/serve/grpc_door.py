@@ -79,7 +79,8 @@ class Door:
             return LAST_RESORT
 
     def _answered(self, messages: Iterator[bytes], context: grpc.ServicerContext, exchange: Exchange) -> bytes:
-        profile = self._peps.of(_secret(context), _certificate(context), exchange.now)
+        certificate = _certificate(context) if self._peps.by_certificate else None
+        profile = self._peps.of(_secret(context), certificate, exchange.now)
         # Nobody waits for the message of somebody unknown.
         data = None if profile is None else self._message(messages, context)
         exchange.now = time_ns() // 1000

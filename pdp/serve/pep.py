@@ -30,6 +30,8 @@ class Peps:
     def __init__(self, profiles: Sequence[Profile], door: str) -> None:
         self._here = tuple((each, _wanted(each)) for each in profiles if door in each.doors)
         self._elsewhere = tuple((each, _wanted(each)) for each in profiles if door not in each.doors)
+        self.by_certificate = any(wanted is not None for _, wanted in self._here)
+        """Does any of them need a certificate? Else what is shown changes nothing, and need not be looked for."""
 
     def of(self, secret: bytes | None, certificate: bytes | None = None, now: int = 0) -> Profile | None:
         """The one profile that fits what is shown; None when there is none, or more than one.
