@@ -20,7 +20,8 @@ def test_the_challenge_is_that_of_rfc_9470() -> None:
     assert challenge is not None
     assert challenge.header == (
         b'Bearer error="insufficient_user_authentication",'
-        b' error_description="A different authentication level is required", acr_values="urn:hospital:mfa urn:hospital:phr",'
+        b' error_description="A different authentication level is required",'
+        b' acr_values="urn:hospital:mfa urn:hospital:phr",'
         b' max_age="300"'
     )
     assert challenge.obligation == {
