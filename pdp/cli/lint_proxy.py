@@ -26,7 +26,8 @@ def add(subparsers: Subparsers) -> None:
         "lint-proxy",
         help="find what in a proxy's configuration lets a request past the check",
         description="Read configurations of Envoy, Istio or nginx, and report what opens a hole. Files that belong "
-        "together are given together: what one of them names, another may define.",
+        "together are given together: what one of them names, another may define. "
+        "HAProxy, Caddy, Traefik and APISIX configurations are not judged (exit code 2).",
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="what the proxy reads, not a template of it")
     parser.add_argument(
@@ -40,8 +41,16 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pdp.lint.judge import judge
+    from pdp.lint.others import NOT_JUDGED, other
 
     sources = _sources(args.files)
+    whose = {} if args.kind else {each.name: other(each) for each in sources}
+    unjudged = [f"{name} looks like {found}" for name, found in whose.items() if found]
+    if unjudged:
+        raise Failure(
+            f"{NOT_JUDGED}: {', '.join(unjudged)}",
+            "docs/proxies says of each what to check; --kind where it is Envoy's, Istio's or nginx's after all",
+        )
     diagnostics = tuple(judge(sources, args.kind, _included(sources, args.kind)))
     _print(args.output, sources, diagnostics)
     return FINDINGS if diagnostics else FINE

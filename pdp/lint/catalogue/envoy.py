@@ -379,6 +379,12 @@ ENTRIES: Final[dict[str, Entry]] = {
         "raw_buffer.v3.RawBuffer\n        sni",
         "tls.v3.UpstreamTlsContext\n        sni",
     ),
+    "envoy-service-plaintext": _weak(
+        "a service is reached over a network without TLS",
+        "What was permitted to one caller is readable, and can be changed, by whoever stands in between.",
+        "address: 192.0.2.8, port_value: 8080",
+        "address: 127.0.0.1, port_value: 8080",
+    ),
     "envoy-chaperone-not-verified": _hole(
         "Chaperone's certificate is not verified",
         "TLS without an authority keeps nobody from answering in Chaperone's place.",

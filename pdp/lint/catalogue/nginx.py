@@ -81,6 +81,13 @@ ENTRIES: Final[dict[str, Entry]] = {
         "proxy_method DELETE;\n            proxy_pass http://service;",
         "proxy_pass http://service;",
     ),
+    "nginx-answer-kept": _hole(
+        "an answer of the service is kept and given to others",
+        "The check is made for each request, and then a cache gives whoever is permitted the answer to an earlier "
+        "caller, to whom more of it may have been let out.",
+        "proxy_cache answers;\n            proxy_pass http://service;",
+        "proxy_pass http://service;",
+    ),
     "nginx-subrequest": _hole(
         "nginx fetches something by itself",
         "Requests that nginx makes by itself, for SSI, `add_after_body` or `mirror`, are not checked. With `ssi on` "
@@ -231,5 +238,13 @@ ENTRIES: Final[dict[str, Entry]] = {
         "`optional_no_ca` takes any certificate, and names it to Chaperone.",
         "ssl_verify_client optional_no_ca;\n        server_name",
         "ssl_verify_client optional;\n        server_name",
+    ),
+    # Logs -------------------------------------------------------------------------------------------------------------
+    "nginx-log-target": _weak(
+        "the log has the target of each request",
+        "The URI of a request for patient data is patient data: a name in a search, the identifier of a record. "
+        "Whoever reads that log has them. Where nothing else is said, nginx logs it: say `access_log` with a format.",
+        "log_format chaperone '$remote_addr \"$request\" $status $pdp_decision';",
+        "log_format chaperone '$remote_addr $time_iso8601 $request_method $status $pdp_decision';",
     ),
 }

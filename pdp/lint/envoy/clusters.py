@@ -10,6 +10,7 @@ from pdp.lint.envoy.world import World, local, opened, opened_node
 from pdp.lint.message import Message
 
 SECRET: Final = "x-pdp-secret"
+_ENCRYPTED: Final = ("UpstreamTlsContext", "QuicUpstreamTransport")
 _UPSTREAM: Final = known.NEUTRAL | {"upstream_codec"}
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -25,6 +26,7 @@ def asked(name: str, span: Span, world: World) -> bool:
             "give its file too; how Chaperone is reached cannot be judged without it",
         )
         return True  # Said once is enough.
+    world.asked.add(name)
     typed = tls.socket(cluster)
     proven = _injects(cluster, world)
     if "transport_socket_matches" in cluster or "transport_socket_matcher" in cluster:
@@ -68,6 +70,18 @@ def _injects(cluster: Message, world: World) -> bool:
 def behind(cluster: Message, world: World) -> None:
     """What a cluster does to the requests that it takes."""
     upstream(_http_options(cluster, world), "http_filters", world)
+    if tls.socket(cluster).name not in _ENCRYPTED and not _on_this_host(cluster) and not _told(cluster, world):
+        world.findings.add(
+            "envoy-service-plaintext",
+            cluster.anchor,
+            f"what goes to `{cluster.text('name')}` and comes from it crosses a network without TLS",
+            "give the cluster a `transport_socket` with TLS, or put the service on loopback",
+        )
+
+
+def _told(cluster: Message, world: World) -> bool:
+    """Is it how Chaperone is reached, of which more was said?"""
+    return cluster.text("name") in world.asked
 
 
 def upstream(holder: Message, field: str, world: World) -> None:

@@ -42,6 +42,7 @@ class World:
     findings: Findings
     clusters: dict[str, Message] = field(default_factory=dict)
     routes: dict[str, Message] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)  # the clusters that Chaperone is in
 
 
 def lent(span: Span, world: World) -> None:

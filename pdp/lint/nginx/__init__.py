@@ -8,7 +8,7 @@ from typing import Final
 
 from pdp.diagnostics.source import Source, Span
 from pdp.lint.findings import Findings
-from pdp.lint.nginx import text
+from pdp.lint.nginx import logs, text
 from pdp.lint.nginx.levels import Level
 from pdp.lint.nginx.servers import Server
 from pdp.lint.nginx.text import Directive
@@ -52,6 +52,7 @@ def _file(source: Source, directives: tuple[Directive, ...], findings: Findings)
             findings.add(
                 "proxy-not-judged", each.span, f"`{each.name}` passes bytes on, and nothing is checked", "leave it out"
             )
+    logs.judge(directives, findings)
     servers = list(_servers(directives, top))
     upstreams = {
         each.arg(0): [server.arg(0) for server in each.block or () if server.name == "server"]

@@ -17,6 +17,7 @@ _SCRIPTS: Final = re.compile(r".*_by_lua(_block|_file)?|js_.*|perl.*|lua_.*").fu
 _PASS: Final = re.compile(r"https?://(\[[^\]]*\]|[^/]*?)(:[0-9]+)?(/.*)?").fullmatch
 _OLD_TLS: Final = frozenset({"SSLv2", "SSLv3", "TLSv1", "TLSv1.1"})
 _DENIALS: Final = frozenset({"401", "403", "429", "500", "502", "503", "504"})
+_CACHES: Final = ("proxy_cache", "fastcgi_cache", "uwsgi_cache", "scgi_cache", "proxy_store")
 _SUBREQUESTS: Final = ("ssi", "add_before_body", "add_after_body", "mirror")
 """nginx fetches something by itself, in the name of a request that was checked."""
 _HOSTS: Final = re.compile(r"\$(host|http_host|proxy_host|server_name|server_port|proxy_port)\b|\$\{(host|http_host)\}")
@@ -81,6 +82,7 @@ class Server:
         self._checked(location, f"`{location.path}`")
         self._subrequests(location)
         self._passes(location)
+        self._kept(location)
         self._alias(location)
 
     def _checked(self, level: Level, what: str) -> None:
@@ -190,6 +192,17 @@ class Server:
                     header.span,
                     f"`{header.arg(1)}` is not what Chaperone said",
                     f"set it with `auth_request_set {header.arg(1)} {upstream};`",
+                )
+
+    def _kept(self, location: Level) -> None:
+        for name in _CACHES:
+            passed = f"{name.partition('_')[0]}_pass"
+            if location.own(passed) and location.one(name) not in ("", "off"):
+                self._add(
+                    "nginx-answer-kept",
+                    location.effective(name)[-1].span,
+                    "whoever is permitted gets the answer that somebody else got, with all that was let out to them",
+                    f"set `{name} off;`",
                 )
 
     def _upgrade(self, location: Level) -> None:

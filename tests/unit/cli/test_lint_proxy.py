@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pdp.diagnostics.source import Source
 from pdp.lint.catalogue import CATALOGUE
+from pdp.lint.others import other
 
 from .conftest import Pdp
 
@@ -77,6 +79,31 @@ def test_the_kind_can_be_said(pdp: Pdp, tmp_path: Path) -> None:
     assert pdp("lint-proxy", path, "--kind", "istio").code == 1
     assert pdp("lint-proxy", path, "--kind", "nginx").code == 1
     assert pdp("lint-proxy", path, "--kind", "apache").code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [
+        ("haproxy/haproxy.cfg", "HAProxy"),
+        ("caddy/Caddyfile", "Caddy"),
+        ("traefik/traefik.yml", "Traefik"),
+        ("traefik/dynamic.yml", "Traefik"),
+        ("apisix/apisix.yaml", "APISIX"),
+    ],
+)
+def test_what_is_not_judged_is_said_and_is_not_fine(pdp: Pdp, tmp_path: Path, name: str, whose: str) -> None:
+    path = tmp_path / "configuration"  # The name says nothing.
+    path.write_text((ROOT / "deploy" / name).read_text())
+    ran = pdp("lint-proxy", ENVOY, path)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "HAProxy, Caddy, Traefik and APISIX configurations are not judged" in ran.err
+    assert f"{path} looks like {whose}" in ran.err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deploy").glob("[eikn]*/*.*")), ids=lambda path: path.name)
+def test_what_is_judged_is_not_taken_for_another_proxys(path: Path) -> None:
+    assert other(Source(path.name, path.read_text())) == ""
 
 
 def nginx(directory: Path, secret: str | None) -> Path:

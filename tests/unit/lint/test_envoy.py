@@ -295,3 +295,20 @@ def test_checklist_32_the_removal_of_headers_has_whatever_name_and_is_turned_off
     assert codes(changed(ROUTE, f"{ROUTE}\n                typed_per_filter_config: {off}", named)) == {
         "envoy-client-headers-kept"
     }
+
+
+SERVICE = "socket_address: {address: 127.0.0.1, port_value: 8080}"
+
+
+@pytest.mark.parametrize("address", ["192.0.2.8", "ehr.internal", "0.0.0.0"])
+def test_a_service_on_another_host_without_tls_is_warned_of(address: str) -> None:
+    assert codes(changed(SERVICE, SERVICE.replace("127.0.0.1", address))) == {"envoy-service-plaintext"}
+
+
+def test_a_service_on_another_host_with_tls_is_fine_and_chaperones_cluster_is_said_once() -> None:
+    socket = f'{{name: tls, typed_config: {{"@type": {TYPES}.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}}}'
+    tree = yaml.safe_load(changed(SERVICE, SERVICE.replace("127.0.0.1", "192.0.2.8")))
+    tree["static_resources"]["clusters"][1]["transport_socket"] = yaml.safe_load(socket)
+    assert "envoy-service-plaintext" not in codes(json.dumps(tree))
+    del tree["static_resources"]["clusters"][0]["transport_socket"]
+    assert {each for each in codes(json.dumps(tree)) if each.endswith("plaintext")} == {"envoy-chaperone-plaintext"}

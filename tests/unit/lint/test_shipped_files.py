@@ -69,7 +69,27 @@ NGINX_LINES = {
     "underscores_in_headers off;": ["underscores_in_headers on;"],
     "ignore_invalid_headers on;": ["ignore_invalid_headers off;"],
     "auth_request /_chaperone;": ["", "auth_request off;", "auth_request /other;", "auth_request $question;"],
-    "proxy_pass http://service;": ["proxy_pass http://service/;", "proxy_pass http://$http_host;"],
+    "proxy_pass http://service;": [
+        "proxy_pass http://service/;",
+        "proxy_pass http://$http_host;",
+        "proxy_pass http://service; proxy_cache answers;",
+        "proxy_pass http://service; proxy_store on;",
+        "proxy_pass http://service; proxy_method GET;",
+        "proxy_pass http://service; mirror /copy;",
+    ],
+    "proxy_set_header Host       $host;": ["proxy_set_header Host $http_x_host;", "proxy_set_header Host $arg_host;"],
+    "$request_method $status $pdp_decision';": [
+        "$request $pdp_decision';",
+        "$request_method ${request_uri} $pdp_decision';",
+        "$uri?$args';",
+        "$arg_name';",
+        "$http_referer';",
+    ],
+    "access_log /dev/stdout chaperone;": [
+        "access_log /dev/stdout;",
+        "access_log /dev/stdout combined;",
+        "access_log /dev/stdout buffer=32k;",
+    ],
     "proxy_pass http://chaperone/forward-auth;": [
         "proxy_pass http://chaperone;",
         "proxy_pass http://chaperone/forward-auth$is_args$args;",
