@@ -54,7 +54,7 @@ class World:
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         state = directory / "state"
-        chosen = {
+        chosen: dict[str, Any] = {
             "trust_unverified_subject_header": "x-user",
             "public_url": "http://pdp.example",
             "state_dir": state,

@@ -96,7 +96,7 @@ def known(directory: Path, **settings: Any) -> World:
 
 def bearer(sub: str = "alice", **claims: Any) -> tuple[bytes, bytes]:
     now = int(time.time())
-    usual = {"sub": sub, "iat": now - 5, "exp": now + 300, "scope": "user/*.cruds"}
+    usual: dict[str, Any] = {"sub": sub, "iat": now - 5, "exp": now + 300, "scope": "user/*.cruds"}
     return (b"authorization", b"Bearer " + tokens.token(**usual | claims))
 
 
