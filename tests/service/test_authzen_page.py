@@ -71,5 +71,5 @@ def fitting(expected: Any, found: Any, where: str) -> None:
 def test_every_reason_that_the_api_gives_is_on_the_page() -> None:
     from pdp.model.decision import Reason
 
-    elsewhere = {Reason.NO_ROUTE, Reason.AUDIT_UNAVAILABLE, Reason.OVERLOADED, Reason.FAULT}
+    elsewhere = {Reason.NO_ROUTE, Reason.UNKNOWN_PEP, Reason.AUDIT_UNAVAILABLE, Reason.OVERLOADED, Reason.FAULT}
     assert {each for each in Reason if f"`{each}`" not in PAGE} == elsewhere
