@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 from threading import Lock
 from typing import Final, Protocol
@@ -216,7 +217,12 @@ def key_of(caller: Caller) -> bytes:
     kind, value = "sid", caller.session
     if not value:
         kind, value = ("jti", caller.token_id) if caller.token_id else ("sub", caller.subject_id)
-    return blake2b(f"{kind}:{len(caller.issuer)}:{caller.issuer}{value}".encode(), digest_size=16).digest()
+    return _digest(kind, caller.issuer, value)
+
+
+@lru_cache(maxsize=4_096)
+def _digest(kind: str, issuer: str, value: str) -> bytes:
+    return blake2b(f"{kind}:{len(issuer)}:{issuer}{value}".encode(), digest_size=16).digest()
 
 
 def _first(key: bytes, caller: Caller, now: int) -> Session:
