@@ -162,25 +162,26 @@ def _settable(names: tuple[bytes, ...], echo: bytes) -> bool:
 def _allow(verdict: Verdict, said: Sequence[tuple[bytes, bytes]], headers: Headers) -> Any:
     names = tuple([name for name, _ in said])
     response = CheckResponse()
-    response.CopyFrom(_unsaid(names))
+    response.CopyFrom(_unsaid(names, verdict.decision.reason, verdict.subject_type))
     allowed = response.ok_response
     for option, (_, value) in zip(allowed.headers, said, strict=True):
         option.header.value = value.decode("ascii")
     allowed.response_headers_to_add[0].header.value = verdict.decision_id
     allowed.headers_to_remove.extend([each.decode("utf-8", "replace") for each in forged(headers, said)])
-    _describe(response, verdict)
+    response.dynamic_metadata.fields["decision_id"].string_value = verdict.decision_id
     response.status.code = OK
     return response
 
 
 @lru_cache(64)
-def _unsaid(names: tuple[bytes, ...]) -> Any:
-    """An answer with headers of these names, still without a value, and not yet an allow."""
+def _unsaid(names: tuple[bytes, ...], reason: str, subject_type: str) -> Any:
+    """An answer with headers of these names, still without a value, and not yet an allow. Never changed, but copied."""
     response = CheckResponse()
     response.status.code = PERMISSION_DENIED
     for name in names:
         _set(response.ok_response.headers, name, b"")
     _set(response.ok_response.response_headers_to_add, names[0], b"")  # x-pdp-decision: what to ask about afterwards
+    _describe(response, "", "allow", reason, subject_type)
     return response
 
 
@@ -194,7 +195,7 @@ def _deny(verdict: Verdict) -> Any:
         if _VISIBLE(value):  # A line break here would be a second header of the client's response.
             _set(denied.headers, name, value)
     denied.body = verdict.denial_body.decode("ascii")
-    _describe(response, verdict)
+    _describe(response, verdict.decision_id, "deny", verdict.decision.reason, verdict.subject_type)
     return response
 
 
@@ -206,11 +207,11 @@ def _set(headers: Any, name: bytes, value: bytes) -> None:
     option.append_action = OVERWRITE
 
 
-def _describe(response: Any, verdict: Verdict) -> None:
+def _describe(response: Any, decision_id: str, effect: str, reason: str, subject_type: str) -> None:
     """For Envoy's access log (namespace envoy.filters.http.ext_authz): nothing that names a person."""
     fields = response.dynamic_metadata.fields
-    fields["decision_id"].string_value = verdict.decision_id
-    fields["effect"].string_value = "allow" if verdict.opens else "deny"
-    fields["reason"].string_value = verdict.decision.reason
-    if verdict.subject_type:
-        fields["subject_type"].string_value = verdict.subject_type
+    fields["decision_id"].string_value = decision_id
+    fields["effect"].string_value = effect
+    fields["reason"].string_value = reason
+    if subject_type:
+        fields["subject_type"].string_value = subject_type

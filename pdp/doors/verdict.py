@@ -115,21 +115,23 @@ def forged(headers: Headers, said: Sequence[tuple[bytes, bytes]]) -> list[bytes]
     that is set: a proxy may remove after it has set.
     """
     ours = tuple([name for name, _ in said])
-    taken = [name for name, _ in headers if len(name) > MAX_NAME_BYTES or _taken_for(name, ours)]
-    spelled = _spelled(ours)
+    spelled, others = _aliases(ours)
+    taken = [name for name, _ in headers if len(name) > MAX_NAME_BYTES or _taken_for(name, others)]
     return sorted(spelled.union(taken).difference(ours)) if taken else sorted(spelled)
 
 
 @lru_cache(64)
-def _spelled(ours: tuple[bytes, ...]) -> frozenset[bytes]:
-    return frozenset(name.replace(b"-", b"_") for name in ours).difference(ours)
+def _aliases(ours: tuple[bytes, ...]) -> tuple[frozenset[bytes], tuple[bytes, ...]]:
+    """What ours are called with underscores; and those of ours that do not begin with `x-pdp-`."""
+    spelled = frozenset(name.replace(b"-", b"_") for name in ours).difference(ours)
+    return spelled, tuple(name for name in ours if not name.startswith(b"x-pdp-"))
 
 
 @lru_cache(4_096)
-def _taken_for(name: bytes, ours: tuple[bytes, ...]) -> bool:
+def _taken_for(name: bytes, others: tuple[bytes, ...]) -> bool:
     """Some servers take every odd character of a name for the same one."""
     folded = _SEPARATOR.sub(b"-", name)
-    return folded in MISLEADING or folded in ours or folded.startswith(b"x-pdp-")
+    return folded in MISLEADING or folded in others or folded.startswith(b"x-pdp-")
 
 
 def together(decisions: Sequence[Decision]) -> Decision:
