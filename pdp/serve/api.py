@@ -63,7 +63,7 @@ class Api:
             return 405, [TEXT, NO_STORE, (b"allow", b"POST")], b"POST only\n"
         given = dict(headers)
         try:
-            body = await http.body(given, receive, self._settings.max_body_bytes)
+            body = await http.body(scope, given, receive, self._settings.max_body_bytes)
             exchange.now = time_ns() // 1000  # Not before all of it is there: a slow body buys no older time.
             vouched = None
             if HEADER in given or profile.subject_token == "required":

@@ -19,7 +19,7 @@ from gunicorn.workers.gasgi import ASGIWorker  # type: ignore[import-untyped]
 
 from pdp.config.limits import Limiting
 from pdp.serve import tls
-from pdp.serve.http import CERTIFICATE
+from pdp.serve.http import ARRIVED, CERTIFICATE
 from pdp.serve.pep import expires
 
 LOOK_SECONDS: Final = 1.0
@@ -220,6 +220,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         scope: dict[str, Any] = super()._build_http_scope(request, sockname, peername)
         if self._certificate is not None:
             scope[CERTIFICATE] = self._certificate
+        if self._body_receiver is not None and self._body_receiver._complete:
+            scope[ARRIVED] = True
         return scope
 
     # ------------------------------------------------------------------------------------------------ what is refused

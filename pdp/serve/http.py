@@ -20,6 +20,9 @@ BODY_SECONDS: Final = 10
 CERTIFICATE: Final = "pdp.certificate"
 """Where `pdp.serve.connection` leaves the DER of the connection's client certificate in the scope."""
 
+ARRIVED: Final = "pdp.arrived"
+"""What `pdp.serve.connection` leaves in the scope where all of the body has come: nobody waits for it any more."""
+
 
 def certificate(scope: Scope) -> bytes | None:
     """The DER of the client certificate of the connection, which its handshake has verified."""
@@ -40,11 +43,13 @@ class BadBody(Exception):
         self.status = status
 
 
-async def body(given: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+async def body(scope: Scope, given: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """The whole body. A length that is announced is judged before anything is read. Raises BadBody, Disconnected."""
     announced = given.get(b"content-length", b"0")
     if len(announced) > 12 or (announced.isdigit() and int(announced) > limit):
         raise BadBody("too-long", 413)
+    if ARRIVED in scope:
+        return await _whole(receive, limit)
     try:
         async with asyncio.timeout(BODY_SECONDS):  # The first part too: some send a head, and then nothing.
             return await _whole(receive, limit)

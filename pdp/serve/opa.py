@@ -45,7 +45,7 @@ class Opa:
             return 405, [TEXT, NO_STORE, (b"allow", b"POST")], b"POST only\n"
         given = dict(headers)
         try:
-            body = await http.body(given, receive, self._settings.max_body_bytes)
+            body = await http.body(scope, given, receive, self._settings.max_body_bytes)
             exchange.now = time_ns() // 1000  # Not before all of it is there: a slow body buys no older time.
             if path not in (opa.OBJECT, opa.BOOLEAN):
                 desk.record_refusal(exchange, Reason.NO_ROUTE, "unknown-document")
