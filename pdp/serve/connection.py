@@ -220,7 +220,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         scope: dict[str, Any] = super()._build_http_scope(request, sockname, peername)
         if self._certificate is not None:
             scope[CERTIFICATE] = self._certificate
-        if self._body_receiver is not None and self._body_receiver._complete:
+        if getattr(self._body_receiver, "_complete", False):
             scope[ARRIVED] = True
         return scope
 

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from gunicorn import version_info
 from gunicorn.arbiter import Arbiter
-from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.asgi.protocol import ASGIProtocol, BodyReceiver
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.gasgi import ASGIWorker
@@ -22,7 +22,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 from pdp.config.limits import Limiting
 from pdp.serve import tls
 from pdp.serve.connection import Connection, DecisionWorker
-from pdp.serve.http import CERTIFICATE, Answer
+from pdp.serve.http import ARRIVED, CERTIFICATE, Answer
 from pdp.serve.metrics import Metrics
 from tests.service.certificates import Authority, Leaf
 
@@ -181,7 +181,9 @@ def test_gunicorn_has_what_is_leant_on() -> None:
         "_conn_lost_handled",
         "_current_request",
         "_callback_parser",
+        "_body_receiver",
     )
+    assert "_complete" in BodyReceiver.__slots__
     assert not [name for name in used if name not in made]
     assert "_keepalive" in made or not NEW
     assert callable(ASGIWorker._setup_event_loop)
@@ -220,6 +222,22 @@ def test_requests_one_after_the_other_pipelined_and_in_pieces_are_answered() -> 
     assert len(setup.app.scopes) == (6 if NEW else 4)
     assert all(CERTIFICATE not in each for each in setup.app.scopes)
     assert not setup.worker.silent
+
+
+@pytest.mark.parametrize("announced", ["content-length: 4", "transfer-encoding: chunked"])
+def test_checklist_31_only_a_body_that_has_come_whole_is_read_without_a_clock(announced: str) -> None:
+    setup = Setup(None)
+    body = b"4\r\nbody\r\n0\r\n\r\n" if "chunked" in announced else b"body"
+
+    async def story(port: int) -> None:
+        for sent in (request("/", announced) + body, request("/", announced), request("/", announced) + body[:-1]):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            assert (await answer(reader))[0] == 200
+            writer.close()
+
+    setup.run(story)
+    assert [ARRIVED in each for each in setup.app.scopes] == [True, False, False]
 
 
 @pytest.mark.parametrize(
