@@ -16,6 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20.0
 
@@ -78,13 +80,16 @@ def write_policies(directory: Path, settings: str = "") -> Path:
 
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
     """The first true value of the condition; fails loudly when there is none in time."""
-    deadline = time.monotonic() + seconds
+    deadline, last = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
-        found = condition()
+        try:
+            found = condition()
+        except (OSError, http.client.HTTPException, grpc.RpcError) as error:  # Nobody answers yet, or no longer.
+            found, last = None, f" ({type(error).__name__})"
         if found:
             return found
         time.sleep(0.03)
-    raise AssertionError(f"not in {seconds} s: {what}")
+    raise AssertionError(f"not in {seconds} s: {what}{last}")
 
 
 class Server:
