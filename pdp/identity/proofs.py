@@ -7,24 +7,21 @@ none, each worker has only its own memory, and a proof counts once in each of th
 Each key has its share of the table, which is filled at once or over the time that proofs are kept: whoever sends more
 is refused alone. Where a proof lies is told by a keyed hash, so that nobody can choose proofs that meet in one bucket.
 
-Locks are those of `pdp/serve/buckets.py`: among threads a lock, among processes a record lock, for one stripe of many.
+It is locked by stripes (`pdp.identity.stripes`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import struct
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 from pdp.identity.caller import Unknown
+from pdp.identity.stripes import Busy, Stripes
 
 KEPT_MICROSECONDS: Final = 65_000_000
 """For so long a proof can be accepted: 60 seconds, and 5 ahead."""
@@ -39,8 +36,6 @@ CELLS: Final = 65_536
 """Two keys seldom meet in one, and nobody can choose with whom."""
 
 STRIPES: Final = 64
-TRIES: Final = 400
-PAUSE_SECONDS: Final = 0.000_1
 
 KEY_BYTES: Final = 32
 _HEADER: Final = struct.Struct(f"<{KEY_BYTES}sq")  # the key of the hashes, when the service began
@@ -60,16 +55,16 @@ class Proofs:
         self._step = KEPT_MICROSECONDS // max(1, buckets * SLOTS // SHARES)
         self._first = _HEADER_BYTES + CELLS * _INSTANT.size
         size, header = self._first + buckets * _BUCKET, _HEADER.pack(os.urandom(KEY_BYTES), began)
-        self._locks = [Lock() for _ in range(2 * STRIPES)]
-        self._file: int | None = None
+        opened: int | None = None
         if file is None:
             self._memory = mmap.mmap(-1, size)
             self._memory[: len(header)] = header
         else:
             if not file.exists():
                 _make(file, size, header)
-            self._file = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            self._memory = mmap.mmap(self._file, size)
+            opened = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._memory = mmap.mmap(opened, size)
+        self._stripes = Stripes(2 * STRIPES, opened)
         self._key, self.began = _HEADER.unpack_from(self._memory)
 
     def use(self, holder: str, identifier: str, until: int, now: int) -> None:
@@ -79,13 +74,18 @@ class Proofs:
         proof = blake2b(f"{holder}.{identifier}".encode(), digest_size=DIGEST_BYTES + 8, key=self._key).digest()
         cell = _number(blake2b(holder.encode(), digest_size=8, key=self._key).digest()) % CELLS
         bucket = _number(proof[DIGEST_BYTES:]) % self._buckets
-        # Always in this order, so that nobody waits in a circle.
-        with self._locked(cell % STRIPES), self._locked(STRIPES + bucket % STRIPES):
-            start = self._first + bucket * _BUCKET
-            slot = self._slot(proof[:DIGEST_BYTES], start, now)
-            self._charge(_HEADER_BYTES + cell * _INSTANT.size, now)
-            self._memory[start + slot * DIGEST_BYTES : start + (slot + 1) * DIGEST_BYTES] = proof[:DIGEST_BYTES]
-            _INSTANT.pack_into(self._memory, start + _DIGESTS + slot * _INSTANT.size, until)
+        try:
+            with self._stripes.held((cell % STRIPES, STRIPES + bucket % STRIPES)):
+                self._use(proof[:DIGEST_BYTES], cell, bucket, until, now)
+        except Busy:
+            raise Unknown("dpop-unavailable") from None
+
+    def _use(self, digest: bytes, cell: int, bucket: int, until: int, now: int) -> None:
+        start = self._first + bucket * _BUCKET
+        slot = self._slot(digest, start, now)
+        self._charge(_HEADER_BYTES + cell * _INSTANT.size, now)
+        self._memory[start + slot * DIGEST_BYTES : start + (slot + 1) * DIGEST_BYTES] = digest
+        _INSTANT.pack_into(self._memory, start + _DIGESTS + slot * _INSTANT.size, until)
 
     def _slot(self, digest: bytes, start: int, now: int) -> int:
         """One that is free."""
@@ -111,34 +111,6 @@ class Proofs:
         if then > full:
             raise Unknown("dpop-too-many")
         _INSTANT.pack_into(self._memory, at, then)
-
-    @contextmanager
-    def _locked(self, stripe: int) -> Iterator[None]:
-        """Never waits for long: a process that was stopped while it held one would stop all others. Raises Unknown."""
-        if not self._locks[stripe].acquire(timeout=TRIES * PAUSE_SECONDS):
-            raise Unknown("dpop-unavailable")
-        try:
-            self._lock_file(stripe)
-            try:
-                yield
-            finally:
-                if self._file is not None:
-                    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, stripe)
-        finally:
-            self._locks[stripe].release()
-
-    def _lock_file(self, stripe: int) -> None:
-        if self._file is None:
-            return
-        for _ in range(TRIES):
-            try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, stripe)
-                return
-            except BlockingIOError:
-                time.sleep(PAUSE_SECONDS)
-            except OSError:
-                break
-        raise Unknown("dpop-unavailable")
 
 
 def _make(file: Path, size: int, header: bytes) -> None:

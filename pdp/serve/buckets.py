@@ -8,30 +8,25 @@ A name is found in its set of a few places by a keyed hash, whose key is new wit
 that meet in one set, and the file names nobody. Where a set is full, the smallest debt makes room; whoever comes to
 that set from then on owes at least as much, so leaving the table never pays off.
 
-Sets are locked by their stripe: among threads by a lock, among processes by a record lock of the file, which the kernel
-releases whatever ends its holder.
+Sets are locked by their stripe (`pdp.identity.stripes`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import struct
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 from pdp.config.limits import Limit
+from pdp.identity.stripes import Stripes
 
 WAYS: Final = 8
 STRIPES: Final = 64
-TRIES: Final = 400
-PAUSE_SECONDS: Final = 0.000_1
 STEP_MICROSECONDS: Final = 1_000_000
 """A clock that is this far behind has stepped back; less is two processes that looked one after the other."""
 
@@ -41,10 +36,6 @@ PLACE: Final = struct.Struct("16sqq")  # the hash of the name, the time, the deb
 OWED: Final = struct.Struct("qq")
 SET_BYTES: Final = OWED.size + WAYS * PLACE.size  # what newcomers owe, then the places
 HEADER_BYTES: Final = 64
-
-
-class Busy(Exception):
-    """A lock was held for longer than anybody of ours holds one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +68,7 @@ class Buckets:
         self._map = mmap.mmap(self._file, 0)
         self._key = self._map[:KEY_BYTES]
         _, self._sets = SHAPE.unpack_from(self._map, KEY_BYTES)
-        self._locks = [Lock() for _ in range(STRIPES)]
+        self._stripes = Stripes(STRIPES, self._file)
 
     def close(self) -> None:
         self._map.close()
@@ -91,19 +82,8 @@ class Buckets:
         numbers = [
             each.region * self._sets + _number(name) % self._sets for each, name in zip(wanted, hashes, strict=True)
         ]
-        stripes = sorted(
-            {each % STRIPES for each in numbers}
-        )  # Always in this order, so that nobody waits in a circle.
-        held = 0
-        try:
-            for stripe in stripes:
-                self._acquire(stripe)
-                held += 1
+        with self._stripes.held(each % STRIPES for each in numbers):
             return self._taken([_Debt(self._map, *each, now) for each in zip(wanted, numbers, hashes, strict=True)])
-        finally:
-            for stripe in stripes[:held]:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, stripe)
-                self._locks[stripe].release()
 
     def _taken(self, debts: list[_Debt]) -> tuple[int, int, list[int]]:
         waits = [each.wait for each in debts]
@@ -113,21 +93,6 @@ class Buckets:
         for each in debts:
             each.owe()
         return -1, 0, [each.left for each in debts]
-
-    def _acquire(self, stripe: int) -> None:
-        """Never for long: a process that was stopped while it held one would stop all others. Raises Busy."""
-        if not self._locks[stripe].acquire(timeout=TRIES * PAUSE_SECONDS):
-            raise Busy
-        for _ in range(TRIES):
-            try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, stripe)
-                return
-            except BlockingIOError:
-                time.sleep(PAUSE_SECONDS)
-            except OSError:
-                break
-        self._locks[stripe].release()
-        raise Busy
 
 
 class _Debt:

@@ -12,8 +12,9 @@ from threading import Lock
 from typing import Any, Final
 
 from pdp.config.limits import Limiting
+from pdp.identity.stripes import Busy
 from pdp.serve import buckets
-from pdp.serve.buckets import Bucket, Buckets, Busy
+from pdp.serve.buckets import Bucket, Buckets
 from pdp.serve.runtime import Runtime
 
 TABLE: Final = "limits"

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdp.config.limits import Limit
+from pdp.identity.stripes import Busy
 from pdp.serve import buckets
-from pdp.serve.buckets import Bucket, Buckets, Busy
+from pdp.serve.buckets import Bucket, Buckets
 
 SECOND = 1_000_000
 FORK = multiprocessing.get_context("fork")
