@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import orjson
 
+from pdp.audit.evidence import EvidenceError as EvidenceError
 from pdp.model.decision import Decision
 from pdp.model.request import Request
 
@@ -27,10 +28,6 @@ MAX_DISCARDED: Final = 64
 MAX_NAME: Final = 128
 MAX_TEXT: Final = 1_024
 """Of an identifier or a name in a record. Sound ones are shorter; a batch of long ones would fill the disk."""
-
-
-class EvidenceError(Exception):
-    """The record could not be written whole: the answer must be a deny."""
 
 
 @dataclass(frozen=True, slots=True)
