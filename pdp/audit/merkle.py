@@ -12,7 +12,6 @@ from typing import Final
 
 HASH_BYTES: Final = 32
 EMPTY: Final = sha256(b"").digest()
-MAX_SIZE: Final = 1 << 63
 
 Perfect = Callable[[int, int], bytes]
 """`perfect(height, index)`: the hash of the leaves from `index << height` up to `(index + 1) << height`."""

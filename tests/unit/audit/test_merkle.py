@@ -15,7 +15,10 @@ BOUNDARIES = (0, 1, 2, 7, 8, 255, 256, 257)
 LARGE = (65_535, 65_536, 65_537)
 
 # What certificate transparency logs test their own trees with: eight leaves and the roots of the first n of them.
-LEAVES = [bytes.fromhex(each) for each in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")]
+LEAVES = [
+    bytes.fromhex(each)
+    for each in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
+]
 ROOTS = (
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -121,7 +124,7 @@ def test_every_consistency_proof_is_the_one_of_the_rfc_and_is_accepted() -> None
     for new in range(34):
         for old in range(new + 1):
             path = consistency(old, new, tree.perfect)
-            assert path == (proof_of(old, data[:new]) if 0 < old else [])
+            assert path == (proof_of(old, data[:new]) if old > 0 else [])
             check_consistency(old, new, mth(data[:old]), mth(data[:new]), path)
 
 
@@ -175,7 +178,12 @@ def test_trees_of_one_size_are_consistent_only_when_equal_and_the_empty_one_has_
     root = mth(records(3))
     check_consistency(3, 3, root, root, [])
     check_consistency(0, 3, EMPTY, root, [])
-    for wrong in ((3, 3, root, EMPTY, []), (0, 3, root, root, []), (0, 0, root, root, [root]), (3, 3, root, root, [root])):
+    for wrong in (
+        (3, 3, root, EMPTY, []),
+        (0, 3, root, root, []),
+        (0, 0, root, root, [root]),
+        (3, 3, root, root, [root]),
+    ):
         with pytest.raises(ProofError):
             check_consistency(*wrong)
 
