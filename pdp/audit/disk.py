@@ -38,6 +38,15 @@ class Disk:
         """Does the file still have a name? What is written to one without is lost."""
         return os.fstat(file).st_nlink > 0
 
+    def same(self, file: int, path: Path) -> bool:
+        """Is it this file that the path names?"""
+        try:
+            there = os.stat(path, follow_symlinks=False)
+        except OSError:
+            return False  # Nothing is there, or not in a directory, or not for us.
+        opened = os.fstat(file)
+        return (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
+
     def sync_directory(self, path: Path) -> None:
         """A new name is durable only after this."""
         file = self.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import orjson
 
+from pdp.audit.decided import MAX_DISCARDED, MAX_NAME, MAX_TEXT, Found, Record, Who
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.log import MAX_DISCARDED, MAX_NAME, MAX_TEXT, Found, Record, Who
 from pdp.model.decision import Decision
 
 VERSION: Final = 1
@@ -96,16 +96,18 @@ def _members(record: Record) -> dict[str, Any]:
         members["act"] = {"action": request.action[:MAX_TEXT]}
         members["res"] = {"type": request.resource_type[:MAX_TEXT]}
         detail["res"] = {"id": request.resource_id[:MAX_TEXT]}
+        members["sub"] = {"type": request.subject_type[:MAX_TEXT]}
+        detail["sub"] = {"id": request.subject_id[:MAX_TEXT]}
     if who is not None:
-        members["sub"] = _subject(who)
-        detail["sub"] = {"id": who.subject_id[:MAX_TEXT]}
+        members["identity"] = identity = _identity(who)
+        kind, identifier = {"type": who.subject_type[:MAX_TEXT]}, {"id": who.subject_id[:MAX_TEXT]}
+        if members.setdefault("sub", kind) != kind or detail.setdefault("sub", identifier) != identifier:
+            identity |= kind  # An application asked about somebody else.
+            detail["identity"] = identifier
         if who.client:
             members["client"] = {"id": who.client[:MAX_TEXT]}
         if who.actors:
             detail["actors"] = [each[:MAX_TEXT] for each in who.actors[:MAX_DISCARDED]]
-    elif request is not None:
-        members["sub"] = {"type": request.subject_type[:MAX_TEXT]}
-        detail["sub"] = {"id": request.subject_id[:MAX_TEXT]}
     if record.found is not None:
         members["search"] = _found(record.found)
     if record.count != 1:
@@ -144,8 +146,9 @@ def _decision(decision: Decision, record: Record) -> dict[str, Any]:
     return said
 
 
-def _subject(who: Who) -> dict[str, Any]:
-    said: dict[str, Any] = {"type": who.subject_type[:MAX_TEXT], "via": who.via}
+def _identity(who: Who) -> dict[str, Any]:
+    """How the caller was established."""
+    said: dict[str, Any] = {"via": who.via}
     if who.issuer:
         said["issuer"] = who.issuer[:MAX_TEXT]
     if who.scopes is not None:

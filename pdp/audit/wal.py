@@ -47,7 +47,7 @@ STAMP_ROOM: Final = 512
 """For `stream`, `seq` and `prev`, which are put into each payload, and for the head of its frame."""
 
 OVERLOADED: Final = "overloaded"
-_ORIGIN: Final = re.compile(r"[!#-\[\]-~]{1,255}")
+_ORIGIN: Final = re.compile(r"[!#-*,-\[\]-~]{1,255}")
 
 
 class Ticket:
@@ -111,6 +111,10 @@ class Ticket:
 def _resolve(tickets: list[Ticket]) -> None:
     for each in tickets:
         each.resolve()
+
+
+class Overloaded(EvidenceError):
+    """The disk is behind: too much is queued. It passes."""
 
 
 class _NoSpace(Exception):
@@ -210,7 +214,7 @@ class Wal:
                 raise EvidenceError(self._refusal or "the log is closed")
             if self._queued + len(payloads) > self._max_queued or self._queued_bytes + size > self._max_bytes:
                 self.shed += 1
-                raise EvidenceError(OVERLOADED)
+                raise Overloaded(OVERLOADED)
             self._queue.append(ticket)
             self._queued += len(payloads)
             self._queued_bytes += size
@@ -223,6 +227,10 @@ class Wal:
         """Raise EvidenceError when nothing can be written now, as far as is known."""
         if self._refusal or self._closing:
             raise EvidenceError(self._refusal or "the log is closed")
+
+    def gone(self) -> bool:
+        """Was the directory that we write to moved away, or deleted?"""
+        return not self._disk.same(self._slot.lock, self._slot.path / "lock")
 
     @property
     def queued(self) -> int:

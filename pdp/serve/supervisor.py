@@ -282,6 +282,8 @@ def announce(settings: Settings) -> None:
         say(f"WARNING: {weakness}")
     for weakness in settings.sessions.warnings(settings.issuers):
         say(f"WARNING: {weakness}")
+    if settings.audit_durability != "synced":
+        say("WARNING: records are written but not synced: a power failure loses those of permits that were given")
     bare = [each.name for each in settings.profiles if each.open]
     if bare:
         say(f"WARNING: no secret for {', '.join(bare)}: whoever reaches {settings.http_listen} may ask (loopback only)")

@@ -94,6 +94,10 @@ class Worker:
     async def _start(self) -> None:
         """Wait for the first program, so that the first question gets an answer and not a refusal."""
         self.following.start()
+        try:
+            self._log.open()  # Now, and not while the first question waits.
+        except EvidenceError as error:
+            self.audit_failed(error)
         deadline = time.monotonic() + FIRST_PROGRAM_SECONDS
         while self.snapshot is None and time.monotonic() < deadline:
             self._load_if_changed()
@@ -198,7 +202,7 @@ class Worker:
 
     def able(self, now: int) -> bool:
         """Can this worker decide?"""
-        return self.snapshot is not None and self._audit_able(now) and self.following.able(now)
+        return self.snapshot is not None and self._audit_able() and self.following.able(now)
 
     def _problems(self, now: int, builder: dict[str, Any], children: dict[str, Any]) -> list[str]:
         found = [f"{name} is not running" for name, each in children.items() if not each["alive"]]
@@ -210,16 +214,16 @@ class Worker:
             found.append("the policy set is stale")
         elif builder and now / 1_000_000 - builder["scanned_at"] > SILENT_BUILDER_SECONDS:
             found.append("the builder is silent")
-        if not self._audit_able(now):
+        if not self._audit_able():
             found.append("audit")
         if self.beside is not None and self.beside.problem:
             found.append(self.beside.problem)
         return found + self.following.problems()
 
-    def _audit_able(self, now: int) -> bool:
+    def _audit_able(self) -> bool:
         """A failed write counts for some seconds only: under 503 nobody asks, so nobody would find it mended."""
         try:
-            self._log.probe(now)
+            self._log.probe()
         except EvidenceError:
             return False
         return not self._audit_problem or time.monotonic() - self._audit_failed_at > AUDIT_FAILURE_SECONDS

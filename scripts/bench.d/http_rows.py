@@ -19,6 +19,7 @@ from rows import Effort
 from server import ROOT, Client, chaperone, echo, first_answer, lua, wrk
 from table import Line, microseconds, milliseconds, rate, seconds
 
+from pdp.audit.reader import slots
 from pdp.bundle import build
 from pdp.decide.engine import Engine
 from pdp.doors import authzen
@@ -195,11 +196,8 @@ def change(effort: Effort) -> Iterator[Line]:
 
 def swaps(audit: Path) -> int:
     """How many programs answered, after the first: from the records. Raises RuntimeError when none was swapped in."""
-    digests = {
-        json.loads(line)["program_digest"]
-        for path in audit.glob("*.jsonl")
-        for line in path.read_text(encoding="utf-8").splitlines()
-    }
+    payloads = (json.loads(frame.payload) for slot in slots(audit) for _, frame in slot.frames())
+    digests = {each["dec"]["bundle"]["sha256"] for each in payloads if each["kind"] == "decision"}
     if len(digests) < 2:
         raise RuntimeError("no change was taken while we measured")
     return len(digests) - 1

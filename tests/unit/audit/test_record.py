@@ -72,14 +72,25 @@ def test_ids_stand_under_detail_and_nowhere_else() -> None:
     assert detail == {"sub": {"id": "alice"}, "actors": ["act-as", "bob"], "res": {"id": "record-1"}}
     clear = json.dumps(found)
     assert not any(each in clear for each in SECRET)
-    assert found["sub"] == {
-        "type": "user",
+    assert found["sub"] == {"type": "user"}
+    assert found["identity"] == {
         "via": "token",
         "issuer": "https://idp",
         "scopes": ["read"],
         "warnings": ["weak"],
     }
     assert found["client"] == {"id": "app"}
+
+
+def test_who_was_asked_about_and_who_was_established_are_both_told_where_they_differ() -> None:
+    same = made(who=Who("user", "alice", "token"))
+    other = made(who=Who("user", "nina", "token"))
+    none = made(request=None, who=Who("user", "nina", "token"))
+    assert (same["identity"], same["detail"]["sub"]) == ({"via": "token"}, {"id": "alice"})
+    assert "identity" not in same["detail"]
+    assert other["identity"] == {"via": "token", "type": "user"}
+    assert (other["detail"]["sub"], other["detail"]["identity"]) == ({"id": "alice"}, {"id": "nina"})
+    assert (none["sub"], none["detail"]) == ({"type": "user"}, {"sub": {"id": "nina"}})
 
 
 def test_a_refusal_before_evaluation_has_its_word_and_no_subject() -> None:
