@@ -199,7 +199,7 @@ class Crashing(Files):
 
 
 def story(directory: Path, files: Files | None = None, rounds: int = 3) -> None:
-    """Two writers, sizes that cross the boundary of a tile, a segment that ends, and a key that is followed by another."""
+    """Two writers, sizes that cross the boundary of a tile, a segment that ends, and a key that another one follows."""
     for number in range(rounds):
         shutil.copytree(directory.parent / f"rounds/{number}/wal", directory / "wal", dirs_exist_ok=True)
         ours = sealer(directory, files=files or Files(), epoch_seconds=86_400)
