@@ -22,6 +22,11 @@ from pdp.audit.frames import FIRST_OF_BATCH, HEADER_BYTES, ID_BYTES, LONGEST, Ba
 from pdp.audit.segment import name_of, numbers
 from pdp.audit.slots import WAL, owned
 
+MOVED_AT_ONCE: Final = 32_768
+"""No batch has so many frames: whatever had to be moved to a segment with more has been."""
+MOVES: Final = 4
+"""How many segments may have failed one after the other, at most."""
+
 WINDOW: Final = 1_048_576
 _ZEROS: Final = bytes(WINDOW)
 
@@ -68,6 +73,7 @@ class Tail:
     chain: bytes = b""
     last_batch: int = 0  # seq of the first frame of the last batch: those from here on may not have been acknowledged
     last: bytes = b""  # the last payload
+    unmoved: tuple[Frame, ...] = ()  # what stands only in a segment that had failed: to be written first
     torn: Torn | None = None
     corrupt: tuple[Corrupt, ...] = ()
 
@@ -154,7 +160,31 @@ class Slot:
                 if corrupt.resume is None:
                     break
                 position = corrupt.resume
-        return Tail(number, header.id, position.seq, position.chain, batch, last, self.torn, tuple(found))
+        torn = self.torn
+        unmoved = self._unmoved(there, header, position)
+        return Tail(number, header.id, position.seq, position.chain, batch, last, unmoved, torn, tuple(found))
+
+    def _unmoved(self, there: list[int], header: Header, position: Position) -> tuple[Frame, ...]:
+        """The frames that a writer had still to move from a segment that failed, when it ended too.
+
+        They may have been read already, so nothing else may ever have their seq.
+        """
+        if position.seq - header.first_seq >= MOVED_AT_ONCE:
+            return ()
+        for number in reversed(there[-1 - MOVES : -1]):
+            found: list[Frame] = []
+            try:
+                before = self.header(number)
+                with (self.path / name_of(number)).open("rb", buffering=0) as file:
+                    start = beginning(number, before)
+                    for _, frame in self._scan(file.fileno(), before, start, None, False, False):
+                        if frame.seq > position.seq:
+                            found.append(frame)
+            except Corrupt:
+                continue
+            if found and chained(position.chain, found[0].seq, found[0].payload) == found[0].chain:
+                return tuple(found)
+        return ()
 
     def remove_before(self, position: Position) -> int:
         """Delete the segments that were read to their end; never the newest, from which the next writer goes on."""

@@ -35,8 +35,10 @@ Durability = Literal["synced", "written"]
 SEGMENT_BYTES: Final = 64 * 1_048_576
 RESERVE_BYTES: Final = 4 * 1_048_576
 MAX_QUEUED: Final = 16_384
-MAX_QUEUED_BYTES: Final = 16 * 1_048_576
+MAX_QUEUED_BYTES: Final = 32 * 1_048_576
 RETRY_SECONDS: Final = 1.0
+HANGING_SECONDS: Final = 5.0
+"""A batch that takes longer is followed by no other: nothing more is taken until it ends."""
 MAKING_SECONDS: Final = 10.0
 CONTROL_ROOM: Final = 16_384
 MAX_NOTES: Final = 16
@@ -53,13 +55,13 @@ _ORIGIN: Final = re.compile(r"[!#-*,-\[\]-~]{1,255}")
 class Ticket:
     """What was handed over. One waits for it, in one way."""
 
-    __slots__ = ("_error", "_future", "_gate", "_settled", "kind", "payloads", "size")
+    __slots__ = ("_error", "_future", "_gate", "kind", "payloads", "settled", "size")
 
     def __init__(self, payloads: Sequence[bytes], kind: int, size: int) -> None:
         self.payloads = payloads
         self.kind = kind
         self.size = size
-        self._settled = False
+        self.settled = False
         self._error = ""
         self._gate: Any = None
         self._future: asyncio.Future[None] | None = None
@@ -67,16 +69,16 @@ class Ticket:
     @property
     def done(self) -> bool:
         """Is it on disk? False also when it failed."""
-        return self._settled and not self._error
+        return self.settled and not self._error
 
     def wait(self, timeout: float) -> None:
         """Until it is on disk; for threads. Raises EvidenceError when it cannot be, or is not in time."""
-        if not self._settled:
+        if not self.settled:
             gate = Lock()
             gate.acquire()
             self._gate = gate
-            # Invariant: whoever settles looks at `_gate` after setting `_settled`, we look the other way round.
-            if not self._settled and not gate.acquire(timeout=timeout):
+            # Invariant: whoever settles looks at `_gate` after setting `settled`, we look the other way round.
+            if not self.settled and not gate.acquire(timeout=timeout):
                 raise EvidenceError("the log did not answer in time")
         if self._error:
             raise EvidenceError(self._error)
@@ -84,14 +86,14 @@ class Ticket:
     def future(self, loop: asyncio.AbstractEventLoop) -> Awaitable[None]:
         """The same for the thread of this event loop."""
         self._future = future = loop.create_future()
-        if self._settled:
+        if self.settled:
             _resolve([self])
         return future
 
     def settle(self, error: str, woken: dict[asyncio.AbstractEventLoop, list[Ticket]]) -> None:
         """The commit thread's: it is decided. Who has to be told in an event loop is added to `woken`."""
         self._error = error
-        self._settled = True
+        self.settled = True
         gate, future = self._gate, self._future
         if gate is not None:
             gate.release()
@@ -165,6 +167,7 @@ class Wal:
         self._queued = self._queued_bytes = 0
         self._closing = False
         self._refusal = ""
+        self._since = 0.0  # when the batch that is under way was begun
         self.shed = 0
         self.poisoned = 0
         self.batches = 0
@@ -210,8 +213,7 @@ class Wal:
         if self._pid != os.getpid():
             raise EvidenceError("the log belongs to another process")
         with self._mutex:
-            if self._refusal or self._closing:
-                raise EvidenceError(self._refusal or "the log is closed")
+            self._able()
             if self._queued + len(payloads) > self._max_queued or self._queued_bytes + size > self._max_bytes:
                 self.shed += 1
                 raise Overloaded(OVERLOADED)
@@ -225,8 +227,14 @@ class Wal:
 
     def probe(self) -> None:
         """Raise EvidenceError when nothing can be written now, as far as is known."""
+        self._able()
+
+    def _able(self) -> None:
         if self._refusal or self._closing:
             raise EvidenceError(self._refusal or "the log is closed")
+        since = self._since
+        if since and time.monotonic() - since > HANGING_SECONDS:
+            raise EvidenceError("the disk does not answer")
 
     def gone(self) -> bool:
         """Was the directory that we write to moved away, or deleted?"""
@@ -279,15 +287,34 @@ class Wal:
     def _run(self) -> None:
         # A sync that a signal interrupts would be begun again on the same file.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        while True:
-            batch = self._take()
-            if batch is None:
-                break
-            if self._refusal and not batch:
-                self._again()
+        batch: list[Ticket] | None = []
+        try:
+            while (batch := self._take()) is not None:
+                self._commit(batch)
+            self._finish()
+        finally:
+            self._ended(batch or [])
+
+    def _ended(self, batch: list[Ticket]) -> None:
+        """Nothing is written any more, also where a fault of ours ended the thread: nobody waits in vain."""
+        with self._mutex:
+            self._closing = True
+            left = [each for each in batch if not each.settled] + self._queue
+            self._queue = []
+        self._settle(left, "the log is closed")
+
+    def _commit(self, batch: list[Ticket]) -> None:
+        if self._refusal and not batch:
+            self._again()
+        self._since = time.monotonic()
+        try:
             self._batch(batch)
             if self._notes and not self._refusal:
                 self._committed([], self._noted())
+        finally:
+            self._since = 0.0
+
+    def _finish(self) -> None:
         if self._refusal:
             self._again()
         if not self._refusal:
@@ -312,7 +339,6 @@ class Wal:
             self._wake.acquire()
 
     def _batch(self, batch: list[Ticket]) -> None:
-        woken: dict[asyncio.AbstractEventLoop, list[Ticket]] = {}
         start = 0
         while start < len(batch):
             end, size = start, 0
@@ -321,11 +347,16 @@ class Wal:
                 end += 1
             part, start = batch[start:end], end
             error = self._refusal or self._committed(part, self._noted())
-            for each in part:
-                each.settle(error, woken)
-        for loop, tickets in woken.items():
+            self._settle(part, error)
+
+    def _settle(self, tickets: list[Ticket], error: str) -> None:
+        """Tell who waits; an event loop once for all of them."""
+        woken: dict[asyncio.AbstractEventLoop, list[Ticket]] = {}
+        for each in tickets:
+            each.settle(error, woken)
+        for loop, those in woken.items():
             with suppress(RuntimeError):  # The loop has ended: nobody waits any more.
-                loop.call_soon_threadsafe(_resolve, tickets)
+                loop.call_soon_threadsafe(_resolve, those)
 
     def _committed(self, tickets: list[Ticket], notes: list[bytes]) -> str:
         """Bring them to the disk, whatever that takes. "" or why it could not be."""
@@ -403,25 +434,30 @@ class Wal:
         if self._current is not None:
             self._current.close()
             self._current = None
-        pending = self._pending
-        if pending:
-            try:
-                segment = self._roomy(pending, False)
-                segment.write(frames.encode(pending, segment.seed), self._synced)
-            except _NoSpace:
-                return
-            except OSError as error:
-                self._poison(error)
-                return
-            self._status("unacknowledged", first=pending[0].seq, last=pending[-1].seq)
-            self._tail = Tail(segment.number, segment.header.id, pending[-1].seq, pending[-1].chain)
-            self._pending = []
+        try:
+            self._move_pending()
+        except _NoSpace:
+            return
+        except OSError as error:
+            self._poison(error)
+            return
         self._status("space-again")
         with self._mutex:
             self._refusal = ""
         notes = self._noted()
         if not self._committed([], notes):
             self._alarm("the log can be written again")
+
+    def _move_pending(self) -> None:
+        """What may be on a disk already, under the same seq. Raises OSError and _NoSpace."""
+        pending = self._pending
+        if not pending:
+            return
+        segment = self._roomy(pending, False)
+        segment.write(frames.encode(pending, segment.seed), self._synced)
+        self._tail = Tail(segment.number, segment.header.id, pending[-1].seq, pending[-1].chain)
+        self._pending = []
+        self._status("unacknowledged", first=pending[0].seq, last=pending[-1].seq)
 
     # ---------------------------------------------------------------------------------------------- control records
 
@@ -447,6 +483,8 @@ class Wal:
                 self._disk.unlink(path / name)
         self._keeper.start()
         self._current = self._next()
+        self._pending = list(tail.unmoved)
+        self._move_pending()
         self._status("started", durability="synced" if self._synced else "written", pid=self._pid)
         if tail.seq and b'"event":"closed"' not in tail.last:
             self._status("recovered", first=tail.last_batch, last=tail.seq, torn=tail.torn is not None)

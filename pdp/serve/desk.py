@@ -164,7 +164,8 @@ class Desk:
         kept = True
         for each in handed:
             try:
-                await each.ticket.future(asyncio.get_running_loop())
+                if not each.ticket.done:
+                    await each.ticket.future(asyncio.get_running_loop())
             except EvidenceError as error:
                 kept = self._lost(each, error) and kept
             else:

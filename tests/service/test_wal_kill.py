@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.reader import slots
 from pdp.audit.wal import Wal
+from tests.service.server import Server, descendants, serving, until, write_policies
 
 pytestmark = pytest.mark.service
 ROUNDS = int(os.environ.get("PDP_TEST_KILL_ROUNDS", "20"))
@@ -27,6 +30,7 @@ WRITER = """
 import sys, threading
 from pathlib import Path
 from pdp.audit.wal import Wal
+from tests.service.server import Server, descendants, serving, until, write_policies
 
 wal = Wal(Path(sys.argv[1]), "host.example", segment_bytes=131_072, reserve_bytes=32_768)
 lock = threading.Lock()
@@ -82,6 +86,49 @@ def payloads(directory: Path) -> dict[int, str]:
             if "i" in members:
                 found[frame.seq] = members["i"]
     return found
+
+
+def test_what_clients_were_told_outlives_the_worker_that_told_them(tmp_path: Path) -> None:
+    """The whole service under load, its workers killed again and again: each answer that a client has is on record."""
+    policies = write_policies(tmp_path / "policies")
+    told: list[str] = []
+    over = threading.Event()
+    body = {
+        "subject": {"type": "user", "id": "nina"},
+        "action": {"name": "read"},
+        "resource": {"type": "record", "id": "r1"},
+    }
+
+    def ask(server: Server) -> None:
+        while not over.is_set():
+            try:
+                answer = server.post("/access/v1/evaluation", body)
+            except (OSError, http.client.HTTPException):
+                continue  # The worker that had the question is gone.
+            if answer.status == 200:
+                told.append(answer.headers["x-pdp-decision"])
+
+    with serving(tmp_path, policies, PDP_WORKERS="2") as server:
+        assert server.process is not None
+        clients = [threading.Thread(target=ask, args=(server,)) for _ in range(6)]
+        for each in clients:
+            each.start()
+        for _ in range(4):
+            before = len(told)
+            until(lambda before=before: len(told) > before + 50, "answers")
+            for pid in workers(server.process.pid):
+                os.kill(pid, signal.SIGKILL)
+        until(server.is_ready, "ready again")
+        over.set()
+        for each in clients:
+            each.join()
+        assert set(told) <= {each["decision_id"] for each in server.records()}
+        assert len(told) > 200
+
+
+def workers(pid: int) -> list[int]:
+    """The processes that decide: those below gunicorn's."""
+    return [found for child in descendants(pid) for found in descendants(child)]
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
+import random
 import signal
 import threading
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from pdp.audit.disk import Disk
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.frames import MAX_PAYLOAD
-from pdp.audit.reader import Slot, slots
+from pdp.audit.reader import START, Slot, slots
 from pdp.audit.wal import STAMP_ROOM, Wal
 from tests.unit.audit.disks import RESERVE, SEGMENT, Faulty, numbers, opened, read, record
 
@@ -501,6 +503,87 @@ def test_a_file_in_the_place_of_the_directory_is_an_error(tmp_path: Path) -> Non
         opened(tmp_path / "audit")
 
 
+def test_a_fault_of_ours_leaves_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    wal = opened(tmp_path)
+    monkeypatch.setattr(wal, "_frames", lambda *_: 1 / 0)
+    ticket = wal.append([record(1)])
+    with pytest.raises(EvidenceError, match="closed"):
+        ticket.wait(PATIENCE)
+    with pytest.raises(EvidenceError, match="closed"):
+        wal.append([record(2)])
+    with pytest.raises(EvidenceError):
+        wal.probe()
+
+
+def test_a_disk_that_hangs_takes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pdp.audit.wal.HANGING_SECONDS", 0.0)
+    disk, entered, go = Faulty(), threading.Event(), threading.Event()
+    wal = opened(tmp_path, disk)
+    settled(wal)
+    sync = disk.fdatasync
+
+    def held(file: int) -> None:
+        entered.set()
+        assert go.wait(PATIENCE)
+        sync(file)
+
+    disk.fdatasync = held  # type: ignore[method-assign]
+    ticket = wal.append([record(1)])
+    assert entered.wait(PATIENCE)
+    with pytest.raises(EvidenceError, match="does not answer"):
+        wal.append([record(2)])
+    with pytest.raises(EvidenceError, match="does not answer"):
+        wal.probe()
+    go.set()
+    ticket.wait(PATIENCE)
+    wal.close()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_fails_in_whatever_order_nothing_acknowledged_is_lost_and_nothing_is_read_twice(
+    tmp_path: Path, seed: int
+) -> None:
+    """Random failures and restarts, beside a reader that reads all the while and one that reads all at the end."""
+    draw, acknowledged, given = random.Random(seed), set[int](), 0
+    position, followed = START, list[int]()
+    for _ in range(4):
+        disk = Faulty()
+        wal = opened(tmp_path, disk, retry_seconds=0.001)
+        for _ in range(25):
+            if draw.random() < 0.3:
+                call = draw.choice(["pwrite", "fdatasync", "short", "fsync", "rename", "open", "unlink"])
+                number = draw.choice([errno.EIO, errno.ENOSPC, errno.EINTR])
+                disk.fail(call, number, draw.choice([1, 1, 2, 4]), of=draw.choice(["", "seg-", "spare", ".tmp"]))
+            tickets = {}
+            for _ in range(draw.randrange(1, 6)):
+                given += 1
+                with contextlib.suppress(EvidenceError):
+                    tickets[given] = wal.append([record(given, draw.randrange(4_000))])
+            for number, ticket in tickets.items():
+                with contextlib.suppress(EvidenceError):
+                    ticket.wait(PATIENCE)
+                    acknowledged.add(number)
+            if draw.random() < 0.3:
+                disk.mend()
+            for position, frame in Slot(tmp_path / "wal/0", 0).frames(position):  # noqa: B020, B007
+                followed.append(json.loads(frame.payload).get("i", 0))
+        if draw.random() < 0.5:
+            for call in ("pwrite", "fdatasync", "rename"):
+                disk.fail(call, times=1_000_000)
+        wal.close()
+    for position, frame in Slot(tmp_path / "wal/0", 0).frames(position):  # noqa: B020, B007
+        followed.append(json.loads(frame.payload).get("i", 0))
+    slot = Slot(tmp_path / "wal/0", 0)
+    frames = [frame for _, frame in slot.frames()]
+    assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
+    found = [each for each in (json.loads(frame.payload).get("i", 0) for frame in frames) if each]
+    assert sorted(set(found)) == sorted(found)
+    assert acknowledged <= set(found)
+    assert len(acknowledged) > 10
+    assert [each for each in followed if each] == found
+
+
 # --------------------------------------------------------------------------------------------------------- recovery
 
 
@@ -531,6 +614,30 @@ def test_what_a_killed_writer_left_is_kept_and_told(tmp_path: Path) -> None:
     assert numbers(tmp_path) == [1, 2, 3]
     (told,) = (each for each in map(json.loads, read(tmp_path)) if each.get("event") == "recovered")
     assert (told["first"], told["last"], told["torn"]) == (3, 3, False)
+
+
+def test_what_a_killed_writer_had_still_to_move_keeps_its_seq(tmp_path: Path) -> None:
+    """A sync fails, the next segment is begun, and there it ends: what a reader has seen by then stays what it is."""
+    disk = Faulty()
+    wal = opened(tmp_path, disk, retry_seconds=3_600.0)
+    settled(wal)
+    put(wal, 1)
+    disk.fail("fdatasync", of="seg-")
+    disk.fail("pwrite", of="seg-00000002", times=1_000_000)
+    disk.fail("pwrite", of=".tmp", times=1_000_000)
+    disk.fail("pwrite", of="seg-00000003", times=1_000_000)
+    with pytest.raises(EvidenceError):
+        put(wal, 2)
+    slot = Slot(tmp_path / "wal/0", 0)
+    seen = [frame for _, frame in slot.frames()]
+    wal.close()
+    wal = opened(tmp_path)
+    put(wal, 3)
+    wal.close()
+    frames = [frame for _, frame in slot.frames()]
+    assert numbers(tmp_path) == [1, 2, 3]
+    assert [each[:4] for each in frames[:3]] == [each[:4] for each in [*seen, frames[2]][:3]]
+    assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
 
 
 def test_a_torn_end_is_normal_and_the_next_writer_goes_on_after_what_is_whole(tmp_path: Path) -> None:
