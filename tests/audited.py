@@ -1,4 +1,4 @@
-"""Records as tests look at them: those of a decision, read from the write-ahead log, in one flat object each."""
+"""Records as tests look at them: those of a decision, sealed or not yet, in one flat object each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pdp.audit.checkpoint import last
 from pdp.audit.reader import slots
+from pdp.audit.tiles import records as sealed
 from pdp.audit.wal import Ticket
 
 SAME = {"door", "pep", "search", "count"}
@@ -15,8 +17,13 @@ DECISION = {"effect", "reason", "discarded", "errors", "obligations", "fields"}
 
 def records(directory: Path) -> list[dict[str, Any]]:
     """The decisions in an audit directory; the records of one worker are in order."""
-    payloads = (json.loads(frame.payload) for slot in slots(directory) for _, frame in slot.frames())
-    return [flat(each) for each in payloads if each["kind"] == "decision"]
+    payloads = [
+        frame.payload for slot in slots(directory) for _, frame in slot.frames()
+    ]  # First: they move to the log.
+    size = last(directory / "log") or 0
+    found = [json.loads(each) for each in (*payloads, *(record for _, record in sealed(directory / "log", size)))]
+    known = {(each["stream"].rpartition("/")[0], each["seq"]): each for each in found}
+    return [flat(known[place]) for place in sorted(known) if known[place]["kind"] == "decision"]
 
 
 def flat(leaf: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pdp.audit.evidence import EvidenceError
 from pdp.audit.files import Files
 from pdp.audit.frames import Frame, chained
 from pdp.audit.keys import Keys
-from pdp.audit.note import NoteError, valid_name
+from pdp.audit.note import NoteError, VerifierKey, valid_name
 from pdp.audit.reader import START, Corrupt, Position
 from pdp.audit.record import STATUS, encoded, stamp
 from pdp.audit.state import State
@@ -99,6 +99,11 @@ class Sealer:
         except OSError as error:
             raise EvidenceError(f"the log cannot be sealed: {error.strerror}") from error
 
+    @property
+    def vkey(self) -> VerifierKey:
+        """What the newest epoch's checkpoints are verified with. Raises EvidenceError."""
+        return self._keys.all()[-1]
+
     def close(self) -> None:
         """Let another one do it."""
         if self._lock >= 0:
@@ -113,6 +118,7 @@ class Sealer:
         if self._lock < 0:
             raise EvidenceError("the sealer is closed")
         try:
+            self._still_here()
             return self._step(now, rotate)
         except OSError as error:
             self._state = None
@@ -120,6 +126,12 @@ class Sealer:
         except BaseException:
             self._state = None
             raise
+
+    def _still_here(self) -> None:
+        """Where the directory was moved, or deleted and made anew, what is known of it is not known of this one."""
+        ours, there = os.fstat(self._lock), os.stat(self.directory / state.DIRECTORY / state.LOCK)
+        if (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino):
+            raise EvidenceError("the audit directory is another one")
 
     def _step(self, now: int, rotate: bool) -> Sealed:
         if self._state is None:

@@ -27,6 +27,7 @@ TICK_SECONDS: Final = 0.1
 FLUSH_SECONDS: Final = 1.0
 FIRST_PROGRAM_SECONDS: Final = 25.0
 SILENT_BUILDER_SECONDS: Final = 60.0
+SILENT_SEALER_SECONDS: Final = 60.0
 REPORTED_FAULTS: Final = 100
 AUDIT_FAILURE_SECONDS: Final = 5.0
 
@@ -182,7 +183,8 @@ class Worker:
         """Can this worker decide, by what, and what is amiss. 503 only when it cannot: stale rules still decide."""
         seconds = now / 1_000_000
         builder, children = self._runtime.read("builder"), self._runtime.read("children")
-        problems = self._problems(now, builder, children)
+        sealer = self._runtime.read("sealer")
+        problems = self._problems(now, builder, children) + _unsealed(seconds, sealer)
         able = self.able(now)
         state: dict[str, Any] = {
             "status": "unavailable" if not able else "degraded" if problems else "ready",
@@ -193,6 +195,7 @@ class Worker:
                 name: {"alive": each["alive"], "restarts": each["restarts"], "last_exit": each["last_exit"]}
                 for name, each in children.items()
             },
+            "log": {"sealed": sealer.get("size", 0), "key_epoch": sealer.get("epoch", 0)},
             "workers": {"restarts": self._runtime.read("workers").get("restarts", 0)},
         }
         if builder.get("stale"):
@@ -238,3 +241,12 @@ class Worker:
             "data_revision": snapshot.revision,
             "age_seconds": round(max(0.0, seconds - snapshot.built_at), 3),
         }
+
+
+def _unsealed(seconds: float, sealer: dict[str, Any]) -> list[str]:
+    """What is amiss with the sealer, as far as everybody may know. Records are safe without it, and prove less."""
+    if sealer.get("problem"):
+        return ["the audit log is not sealed as it should be"]
+    if sealer and seconds - sealer["looked_at"] > SILENT_SEALER_SECONDS:
+        return ["the sealer is silent"]
+    return []
