@@ -79,7 +79,7 @@ def starter(effort: Effort) -> Iterator[Line]:
 
 
 def throughput(effort: Effort) -> Iterator[Line]:
-    """Evaluation over HTTP with the plain log, against the same server's bare JSON echo."""
+    """Evaluation over HTTP with the synced log, against the same server's bare JSON echo."""
     if shutil.which("wrk") is None:
         yield Line("http", "wrk is not installed (apt-get install wrk)", "")
         return
@@ -100,7 +100,7 @@ def throughput(effort: Effort) -> Iterator[Line]:
     ratio = f"{share.median:.0%} ({share.low:.0%}..{share.high:.0%})"
     yield Line("http", WHERE, "")
     asked = spread([each.rate for each, _ in pairs])
-    yield Line("http", "evaluation, plain log", rate(asked), "≥ 50 % of the echo", ratio, share.median >= 0.5)
+    yield Line("http", "evaluation, synced log", rate(asked), "≥ 50 % of the echo", ratio, share.median >= 0.5)
     yield Line("http", "the same server's bare JSON echo", rate(spread([each.rate for _, each in pairs])))
     ours_cpu, echo_cpu = (spread([pair[index].cpu for pair in pairs]) for index in (0, 1))
     shown = f"{echo_cpu / ours_cpu:.0%}"
