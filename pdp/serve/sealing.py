@@ -1,4 +1,4 @@
-"""The sealer process: seals what the workers have written, about twice a second, and holds the signing key alone.
+"""The sealer process: seals what the workers have written, once a second, and holds the signing key alone.
 
 It decides nothing, and no answer waits for it. What it cannot do is said and shown, and tried again.
 """
@@ -17,7 +17,7 @@ from pdp.serve.process import say
 from pdp.serve.runtime import Runtime
 
 STATUS: Final = "sealer"
-STEP_SECONDS: Final = 0.5
+STEP_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 2.0
 LAST_STEPS: Final = 64
 

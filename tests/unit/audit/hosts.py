@@ -11,7 +11,7 @@ from pdp.audit.sealer import Sealed, Sealer
 from pdp.audit.segment import name_of
 
 ORIGIN = "pdp.example/host-1"
-SEGMENT_BYTES = 262_144
+SEGMENT_BYTES = 16_384
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND
 
