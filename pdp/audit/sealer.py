@@ -117,15 +117,17 @@ class Sealer:
         """
         if self._lock < 0:
             raise EvidenceError("the sealer is closed")
+        whole = False
         try:
             self._still_here()
-            return self._step(now, rotate)
+            sealed = self._step(now, rotate)
+            whole = True
+            return sealed
         except OSError as error:
-            self._state = None
             raise EvidenceError(f"the log cannot be sealed: {error.strerror or error}") from error
-        except BaseException:
-            self._state = None
-            raise
+        finally:
+            if not whole:
+                self._state = None  # What is in memory may be ahead of the disk.
 
     def _still_here(self) -> None:
         """Where the directory was moved, or deleted and made anew, what is known of it is not known of this one."""

@@ -20,16 +20,19 @@ from pdp.audit.streams import Lane, stamp
 class Sealed:
     """How the log was when it had the size that the state says."""
 
-    root: bytes | None = None
+    roots: list[bytes] = field(default_factory=list)  # by the records, and by the tiles where they differ
     lanes: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
 
-def of_state(found: State, sealed: Sealed | None) -> Iterator[Finding]:
-    """Is the sealer's memory the one of this log? `sealed` is None where the log never had that size."""
+def of_state(found: State, sealed: Sealed | None, blamed: bool) -> Iterator[Finding]:
+    """Is the sealer's memory the one of this log? `sealed` is None where the log never had that size.
+
+    `blamed`: records were changed, which is said already. Then only a stream that is missing whole is still news.
+    """
     if sealed is None:
         yield Finding(Kind.STATE, f"it speaks of {found.size} records, and the log has less")
         return
-    if sealed.root != found.root:
+    if found.root not in sealed.roots and not blamed:
         yield Finding(Kind.STATE, "its root is another one")
     said = {f"{found.origin}/{slot}": (at.seq, at.chain) for slot, at in found.slots.items()}
     said[f"{found.origin}/{OWN}"] = (found.own_seq, found.own_chain)
@@ -38,6 +41,8 @@ def of_state(found: State, sealed: Sealed | None) -> Iterator[Finding]:
         at = sealed.lanes.get(lane, (0, b""))
         if at[0] == 0 and seq:
             yield Finding(Kind.STREAM, f"the sealer has read {lane} up to number {seq}, and the log has nothing of it")
+        elif blamed:
+            continue
         elif seq != at[0]:
             yield Finding(Kind.STATE, f"it says {lane} is read up to number {seq}, and the log has it up to {at[0]}")
         elif seq and chain != at[1]:

@@ -32,6 +32,8 @@ Progress = Callable[[int, int], None]
 """`progress(records read, records in all)`."""
 
 RECEIPT_HEX: Final = 16
+EXPLAINED: Final = (Kind.DROPPED, Kind.SWAPPED, Kind.ADDED, Kind.CHANGED, Kind.MISSING, Kind.MALFORMED)
+"""Where records are not what they were, the places up to which streams were read cannot be those of the state."""
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ class _Verifier:
         self._report = Report(live=self._live)
         self._rotations: list[Rotation] = []
         self._streamed: list[Finding] = []
-        self._extra: dict[int, bytes | None] = {}
+        self._extra: dict[int, tuple[bytes | None, ...]] = {}  # the roots by records and by tiles
         self._state: State | None = None
         self._sealed: tails.Sealed | None = None
         self._promised: tuple[int, bytes] | None = None
@@ -176,7 +178,7 @@ class _Verifier:
         others = [each.size for _, each in self._earlier]
         others += [self._state.size] if self._state is not None else []
         others += [published.size] if published is not None else []
-        self._extra = dict.fromkeys(others)
+        self._extra = dict.fromkeys(others, ())
         before = -1
         for each in merge(checkpoint.kept(self._log), sorted(others)):
             if before != each <= size:
@@ -198,12 +200,12 @@ class _Verifier:
     def _snapshot(self) -> None:
         if self._sealed is None:
             lanes = {name: (lane.seq, lane.chain) for name, lane in self._streams.lanes.items()}
-            self._sealed = tails.Sealed(None, lanes)
+            self._sealed = tails.Sealed([], lanes)
 
     def _at(self, size: int, by_records: bytes | None, by_tiles: bytes | None) -> None:
         self._roots.at(size, by_records, by_tiles)
         if size in self._extra:
-            self._extra[size] = by_records if by_records is not None else by_tiles
+            self._extra[size] = (by_records, by_tiles)
 
     # ------------------------------------------------------------------------------------------------------- judging
 
@@ -216,7 +218,7 @@ class _Verifier:
         report.checkpoints = judged.count
         report.findings += judged.findings
         report.findings += self._of_published(trust, judged, last)
-        report.findings += self._of_earlier(trust, found)
+        report.findings += self._of_earlier(trust, found, judged)
         if self._promised is not None and self._promised[0] > size:
             where = f"{self._promised[0]} records were signed, or going to be, and the log has {size}"
             report.findings.append(Finding(Kind.SET_BACK, where))
@@ -264,10 +266,10 @@ class _Verifier:
         if kept is not None and kept.root != found.root:
             yield Finding(Kind.FORKED, f"{where} and log/{checkpoint.place(found.size)}")
         judged.top = max(judged.top, found.size)
-        if self._extra.get(found.size) == found.root:
+        if found.root in self._extra.get(found.size, ()):
             judged.confirmed = max(judged.confirmed, found.size)
 
-    def _of_earlier(self, trust: Trust, found: Found) -> Iterator[Finding]:
+    def _of_earlier(self, trust: Trust, found: Found, confirmed: Judged) -> Iterator[Finding]:
         """What an auditor kept: is it a beginning of this log?"""
         for data, said in self._earlier:
             where = f"the checkpoint of size {said.size} that was given"
@@ -276,8 +278,11 @@ class _Verifier:
                 yield judged
             elif said.size > found.end or said.size not in self._extra:
                 yield Finding(Kind.SET_BACK, f"{where}, and the log has {found.end} records")
-            elif self._extra[said.size] != said.root:
-                yield Finding(Kind.FORKED, where)
+            elif said.root not in self._extra[said.size]:
+                kept = unverified(self._log, said.size)
+                # Two trees were signed, where the log stands by another one; else its records were changed since.
+                forked = said.size <= confirmed.confirmed or (kept is not None and kept.root != said.root)
+                yield Finding(Kind.FORKED if forked else Kind.CHANGED, f"the log does not begin with {where}")
 
     def _of_state(self) -> None:
         report, found = self._report, self._state
@@ -288,12 +293,13 @@ class _Verifier:
         if found.origin != self._origin:
             report.findings.append(Finding(Kind.STATE, f"it is the one of {found.origin}"))
             return
-        root = self._extra.get(found.size)
-        if root is not None:
+        roots = [each for each in self._extra.get(found.size, ()) if each is not None]
+        if roots:
             self._snapshot()  # Where it has exactly the size of the log.
         if self._sealed is not None:
-            self._sealed.root = root
-        report.findings += tails.of_state(found, self._sealed if root is not None else None)
+            self._sealed.roots = roots
+        blamed = any(each.kind in EXPLAINED for each in report.findings)
+        report.findings += tails.of_state(found, self._sealed if roots else None, blamed)
 
     def _of_slots(self) -> None:
         lanes = self._streams.lanes

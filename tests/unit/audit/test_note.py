@@ -147,4 +147,4 @@ def test_aics_tlog_verifies_what_we_sign_and_we_what_it_signs() -> None:
     key = verifier("log.example/x", private(1))
     ours = note.sign("a\n", "log.example/x", private(1))
     assert aics.verify_note(aics.parse_note(ours), [aics.parse_vkey(str(key))])
-    assert aics.sign_note("a\n", private(1), "log.example/x").serialise() == ours.decode()
+    assert aics.Note("a\n", (aics.sign_note("a\n", private(1), "log.example/x"),)).serialise() == ours.decode()

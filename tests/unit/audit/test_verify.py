@@ -578,3 +578,21 @@ def test_a_gap_after_damage_in_the_write_ahead_log_stays_a_finding(tmp_path: Pat
     report = looked(tmp_path)
     assert report.code == Kind.DROPPED.code
     assert "number 2 of" in str(report.findings[0])
+
+
+@pytest.mark.parametrize("tamper", [entry_flipped, tile_flipped, record_changed_and_tiles_with_it, record_dropped])
+@pytest.mark.parametrize("size", [320, 540, 620])
+def test_a_checkpoint_from_elsewhere_does_not_make_a_fork_of_a_change(
+    there: Path, tamper: Callable[[Path], None], size: int
+) -> None:
+    earlier = kept_of(there, size)
+    tamper(there)
+    report = looked(there, earlier=[earlier])
+    assert report.code == CORPUS[tamper].code, [str(each) for each in report.findings]
+    assert Kind.FORKED not in {each.kind for each in report.findings}
+
+
+@pytest.mark.parametrize("tamper", [entry_flipped, tile_flipped, record_dropped, records_swapped])
+def test_a_change_of_sealed_files_is_not_blamed_on_the_state(there: Path, tamper: Callable[[Path], None]) -> None:
+    tamper(there)
+    assert {each.kind for each in looked(there).findings} == {CORPUS[tamper]}

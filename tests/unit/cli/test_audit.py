@@ -127,3 +127,10 @@ def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
         main(["audit", "verify", "--help"])
     said = capsys.readouterr().out
     assert all(f"{kind.code}  {kind.word}" in said for kind in Kind)
+
+
+def test_the_page_lists_every_exit_code_with_its_sentence() -> None:
+    page = (Path(__file__).parents[3] / "docs/audit.md").read_text()
+    assert [line for line in page.split("\n") if line[2:4].isdigit()] == [
+        f"| {kind.code} | `{kind.word}` | {kind.sentence} |" for kind in Kind
+    ]
