@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, str]] = {
     "routes": "list the routes, or say what an HTTP request maps to",
     "lint-proxy": "find what in a proxy's configuration lets a request past the check",
     "serve": "run the service",
+    "audit": "verify the audit log, and prove single decisions",
     "revoke": "end the sessions of somebody, a session, a token, or the tokens of a client",
     "version": "print the versions",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
+NO_ORIGIN: Final = re.compile(r'[^!-~]|["\\\\+]')
+"""What the name of a log may not hold."""
 NEVER_A_HEADER: Final = frozenset({"authorization", "cookie", "host", "x-pdp-secret", "x-pdp-decision"})
 
 
@@ -91,6 +94,13 @@ def header(text: object, _base: Path) -> str:
 def text(given: object, _base: Path) -> str:
     if not isinstance(given, str) or not given or not given.isprintable():
         raise ValueError("must be a text")
+    return given
+
+
+def origin(given: object, _base: Path) -> str:
+    """The name of a log: it stands in records, in keys and in the first line of a signed checkpoint."""
+    if not isinstance(given, str) or not 0 < len(given) <= 255 or NO_ORIGIN.search(given):
+        raise ValueError('must be a name of visible ASCII without `"`, `\\` and `+`, like `pdp.example/host-1`')
     return given
 
 

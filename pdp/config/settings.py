@@ -7,13 +7,14 @@ that a policy set can say what its enforcement points may assert). A variable `P
 from __future__ import annotations
 
 import inspect
+import socket
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Final, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_origin, get_type_hints
 
 from pdp.config import reading
 from pdp.config.issuers import contradictions, issuers
@@ -59,8 +60,17 @@ class Settings:
     # The private key (PEM, P-256 or Ed25519, not encrypted) that the AuthZEN metadata is signed with. When it is not
     # set, the metadata has no `signed_metadata`.
     metadata_key_file: Annotated[Path | None, reading.path] = None
-    # Where each decision is recorded before its answer leaves, one file for each worker (mode 0600).
+    # Where each decision is recorded before its answer leaves: a write-ahead log for each worker (mode 0600), and what
+    # is sealed. Best a file system of its own.
     audit_dir: Annotated[Path, reading.path] = Path("audit")
+    # What a record has to be before its answer leaves. `synced`: on disk. `written`: with the kernel, so that it
+    # outlives the service, but not the machine: a power failure loses the records of permits that were given.
+    audit_durability: Annotated[Literal["synced", "written"], reading.choice("synced", "written")] = "synced"
+    # The name of this log in its records and checkpoints, like `pdp.example/host-1`: not twice in a fleet. When it is
+    # not set: the name of the host, and `/pdp`.
+    audit_origin: Annotated[str, reading.origin] = ""
+    # The size of a segment of the write-ahead log. Each worker has two of them on disk from the start, of zeros.
+    audit_segment_megabytes: Annotated[int, reading.number(1, 1_024)] = 64
     # Where sessions and revocations are kept over a restart (mode 0700).
     state_dir: Annotated[Path, reading.path] = Path("state")
     # The file with the secret of every enforcement point whose profile names no `secret_file` of its own: 16 to 512
@@ -183,6 +193,8 @@ def _values(
     if not values.get("public_url"):
         scheme = "https" if values.get("tls_certificate_file") else "http"
         values["public_url"] = f"{scheme}://{values.get('http_listen', defaults['http_listen'])}"
+    if not values.get("audit_origin"):
+        values["audit_origin"] = f"{reading.NO_ORIGIN.sub('-', socket.gethostname())[:200]}/pdp"
     return values | {"given": frozenset(given)}
 
 

@@ -111,7 +111,7 @@ class Api:
             return desk.refuse(exchange, Reason.FAULT, "no-program")
         record = self._decided(snapshot, request, profile, exchange, decision_id, vouched)
         demanded = self._demanded(record, request) if record.decision.refusals else None
-        if not desk.recorded([record]):
+        if not desk.recorded([record], exchange):
             return desk.unrecorded(exchange)
         decision = record.decision
         if decision.reason is Reason.RATE_LIMITED:
@@ -141,7 +141,7 @@ class Api:
             records.append(record)
             if batch.semantic.settled_by(record.decision.effect):
                 break
-        if not desk.recorded(records):
+        if not desk.recorded(records, exchange):
             return desk.unrecorded(exchange)
         headers = [JSON, NO_STORE, (b"x-pdp-decision", exchange.decision_id.encode())]
         return 200, headers, authzen.answers(answers)
@@ -176,7 +176,8 @@ class Api:
 
     def _unreadable(self, error: RequestError, exchange: Exchange) -> Answer:
         desk, decision_id = self._desk, exchange.decision_id
-        if not desk.recorded([desk.refusal(exchange, decision_id, Reason.BAD_REQUEST, error.field or "body")]):
+        record = desk.refusal(exchange, decision_id, Reason.BAD_REQUEST, error.field or "body")
+        if not desk.recorded([record], exchange):
             return desk.unrecorded(exchange)
         headers = [JSON, NO_STORE, (b"x-pdp-decision", decision_id.encode())]
         return 400, headers, authzen.problem(400, error.message, decision_id, error.field)

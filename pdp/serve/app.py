@@ -85,8 +85,12 @@ class Application:
         try:
             if self._in_flight > self._settings.max_in_flight or self.worker.late:
                 metrics.shed += 1
-                return self._refuse(exchange, Reason.OVERLOADED, "overload")
+                refusal = self._refuse(exchange, Reason.OVERLOADED, "overload")
+                await self._desk.kept(exchange)
+                return refusal
             answer = await handler(scope, receive, exchange)
+            if not await self._desk.kept(exchange):
+                answer = self._refuse(exchange, Reason.AUDIT_UNAVAILABLE, "")
             if door in API_DOORS:
                 _echo(scope["headers"], answer[1])
             return answer
@@ -95,21 +99,27 @@ class Application:
         except Exception as error:  # The one place: a deny, and a record.
             metrics.faults += 1
             self.worker.report(error, exchange.decision_id)
-            return self._refuse(exchange, Reason.FAULT, type(error).__name__)
+            refusal = self._refuse(exchange, Reason.FAULT, type(error).__name__)
+            await self._desk.kept(exchange)
+            return refusal
         finally:
             self._in_flight -= 1
             metrics.took((perf_counter_ns() - started) // 1000)
 
     def malformed(self, path: bytes, kind: str, status: int) -> Answer:
         """What the HTTP parser refuses, by the door it was meant for as far as that could be read; else as at a proxy
-        door, where 403 denies and 501 would be an error that some proxies let pass. `kind`: a stable word.
+        door, where 403 denies and 501 would be an error that some proxies let pass. `kind`: a stable word. A refusal in
+        any case, so nobody waits for its record.
         """
         found = self._door(path.partition(b"?")[0])
         exchange = self._desk.exchange(NOBODY if found is None else found[0])
         self.worker.metrics.malformed += 1
         if exchange.door in API_DOORS:
-            return self._desk.refuse(exchange, Reason.BAD_REQUEST, kind, status if status < 500 else 400)
-        return self._proxy.refuse(exchange, Reason.BAD_REQUEST, kind)
+            refusal = self._desk.refuse(exchange, Reason.BAD_REQUEST, kind, status if status < 500 else 400)
+        else:
+            refusal = self._proxy.refuse(exchange, Reason.BAD_REQUEST, kind)
+        self._desk.unattended(exchange)
+        return refusal
 
     def each_second(self) -> None:
         now = time_ns() // 1000

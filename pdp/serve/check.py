@@ -40,20 +40,25 @@ class Check:
         self._header = desk.settings.trust_unverified_subject_header.encode("ascii")
 
     async def asked(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
-        """The verdict, without holding up the event loop where something has to come from outside first."""
+        """The verdict, once its record is on disk, without holding up the event loop for whatever has to come first."""
         try:
-            return self.verdict(original, profile, exchange)
+            verdict = self.verdict(original, profile, exchange)
         except Waiting as waiting:
             await self._callers.wait(waiting)
-        return self._again(original, profile, exchange)
+            verdict = self._again(original, profile, exchange)
+        return verdict if await self._desk.kept(exchange) else self._unrecorded(exchange)
 
     def asked_here(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
         """The same, where blocking is allowed."""
         try:
-            return self.verdict(original, profile, exchange)
+            verdict = self.verdict(original, profile, exchange)
         except Waiting as waiting:
             waiting.work()
-        return self._again(original, profile, exchange)
+            verdict = self._again(original, profile, exchange)
+        return verdict if self._desk.kept_here(exchange) else self._unrecorded(exchange)
+
+    def _unrecorded(self, exchange: Exchange) -> Verdict:
+        return self.refused(exchange, Reason.AUDIT_UNAVAILABLE, "")
 
     def _again(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
         exchange.now = time_ns() // 1000  # What has ended meanwhile has ended: waiting buys no older time.
@@ -63,8 +68,8 @@ class Check:
             return self.refused(exchange, Reason.UNAUTHENTICATED, "identity-provider-unavailable")
 
     def verdict(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
-        """One snapshot and one `now` for all the actions that the request is; one record for all of them, which is
-        written before this returns. Raises Waiting, then nothing was recorded.
+        """One snapshot and one `now` for all the actions that the request is; one record for all of them, for which
+        `asked` and `asked_here` wait. Raises Waiting, then nothing was recorded.
         """
         snapshot = self._desk.worker.snapshot
         if snapshot is None:
@@ -126,8 +131,8 @@ class Check:
         if challenge is not None:
             decision = replace(decision, reason=Reason.STEP_UP)
         record.decision = decision
-        if not desk.recorded([record]):
-            return self.refused(exchange, Reason.AUDIT_UNAVAILABLE, "")
+        if not desk.recorded([record], exchange):
+            return self._unrecorded(exchange)
         return Verdict(
             decision,
             exchange.decision_id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import secrets
 from typing import Any, Final
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -78,7 +77,14 @@ class Decisions(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Application:
-        log = Log(self.settings.audit_dir, secrets.token_hex(6))
+        settings = self.settings
+        log = Log(
+            settings.audit_dir,
+            settings.audit_origin,
+            alarm=lambda said: say(f"ALARM: {said}"),
+            durability=settings.audit_durability,
+            segment_bytes=settings.audit_segment_megabytes * 1_048_576,
+        )
         return Application(self.settings, self._runtime, log, self.tls)
 
     def run(self) -> None:

@@ -1,18 +1,21 @@
 """Deciding, recording, refusing: what every door does between reading and answering.
 
-A record is on its way to the disk before any answer leaves; where it cannot be written, nothing is permitted.
+A record is handed to the log before there is an answer, and the answer waits until the record is on disk: `kept` for
+an event loop, `kept_here` for threads. Where it cannot be written, nothing is permitted.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
 from time import time_ns
 from typing import Final
 
 from pdp.audit.log import EvidenceError, Log, Record, Refused, Who
+from pdp.audit.wal import Overloaded, Ticket
 from pdp.config import Profile, Settings
 from pdp.config.peps import NOBODY, PROXY_DOORS
 from pdp.doors import authzen, duties
@@ -21,7 +24,7 @@ from pdp.identity.caller import Caller, Suspect
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
 from pdp.serve.compartment import patient_of
-from pdp.serve.floods import Floods
+from pdp.serve.floods import Flood, Floods
 from pdp.serve.http import BEARER, JSON, NO_STORE, Answer
 from pdp.serve.limits import FREE, Limits, Taken
 from pdp.serve.snapshot import Snapshot
@@ -34,6 +37,9 @@ GRPC: Final = "grpc"
 FORWARD_AUTH: Final = "forward_auth"
 OPA: Final = "opa"
 
+RECORD_SECONDS: Final = 10.0
+"""How long a thread waits for the disk. The record may still be written after that: of a permit that was not given."""
+
 PROBLEMS: Final = {
     Reason.UNAUTHENTICATED: (401, "the enforcement point is not known"),
     Reason.UNKNOWN_PEP: (401, "the enforcement point is not known"),
@@ -43,6 +49,15 @@ PROBLEMS: Final = {
     Reason.AUDIT_UNAVAILABLE: (500, "audit_unavailable"),
 }
 """What the API doors answer where there is no decision; anything else is (500, "fault")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Records on their way to the disk. `essential`: the answer rests on them; else it is a refusal in any case."""
+
+    ticket: Ticket
+    records: list[Record]
+    essential: bool
 
 
 @dataclass(slots=True)
@@ -57,6 +72,7 @@ class Exchange:
     suspect: Suspect | None = None  # of a token that did not count
     request: Request | None = None  # once it is known what is asked
     retry_after: int = 0  # seconds, where a limit refuses
+    handed: list[Handed] = field(default_factory=list)  # what the answer has to wait for
 
 
 class Desk:
@@ -73,6 +89,7 @@ class Desk:
         self._numbers = count(1)
         self._floods = Floods(self._identifier)
         self.strangers = Strangers(self.metrics)
+        self._told: tuple[Ticket, list[Flood]] | None = None
 
     def exchange(self, door: str) -> Exchange:
         """A request begins: its id, and now."""
@@ -144,19 +161,71 @@ class Desk:
             refused=None if token is None else Refused(token.issuer, token.subject_type, token.subject_id),
         )
 
-    def recorded(self, records: list[Record]) -> bool:
-        """Are they on their way to the disk? If not, nothing may be permitted."""
-        with self._lock:
+    def recorded(self, records: list[Record], exchange: Exchange, essential: bool = True) -> bool:
+        """Are they on their way to the disk? If not, nothing may be permitted; else not before they are `kept`."""
+        try:
+            ticket = self._log.hand(records)
+        except EvidenceError as error:
+            self._failed(error)
+            return False
+        exchange.handed.append(Handed(ticket, records, essential))
+        return True
+
+    async def kept(self, exchange: Exchange) -> bool:
+        """Wait for what was recorded to be on disk. False: nothing may be permitted."""
+        handed, exchange.handed = exchange.handed, []
+        kept = True
+        for each in handed:
             try:
-                self._log.append_all(records)
+                if not each.ticket.done:
+                    await each.ticket.future(asyncio.get_running_loop())
             except EvidenceError as error:
-                self.metrics.audit_failures += 1
-                self.worker.audit_failed(error)
-                return False
+                kept = self._lost(each, error) and kept
+            else:
+                self._counted_in(each)
+        return kept
+
+    def kept_here(self, exchange: Exchange) -> bool:
+        """The same, where blocking is allowed."""
+        handed, exchange.handed = exchange.handed, []
+        kept = True
+        for each in handed:
+            try:
+                each.ticket.wait(RECORD_SECONDS)
+            except EvidenceError as error:
+                kept = self._lost(each, error) and kept
+            else:
+                self._counted_in(each)
+        return kept
+
+    def unattended(self, exchange: Exchange) -> None:
+        """Nobody waits for the records of this refusal: it is counted now."""
+        handed, exchange.handed = exchange.handed, []
+        for each in handed:
+            self._counted_in(each)
+
+    def _counted_in(self, handed: Handed) -> None:
+        with self._lock:
             self.worker.audit_works()
-            for each in records:
+            for each in handed.records:
                 self.metrics.count(each.door, each.decision)
-            return True
+
+    def _lost(self, handed: Handed, error: EvidenceError) -> bool:
+        """They are not on disk. Is the answer a refusal in any case?"""
+        self._failed(error)
+        if not handed.essential:
+            with self._lock:
+                for each in handed.records:
+                    self.metrics.count(each.door, each.decision)
+        return not handed.essential
+
+    def _failed(self, error: EvidenceError) -> None:
+        with self._lock:
+            self.metrics.audit_failures += 1
+            if isinstance(error, Overloaded):
+                self.metrics.shed += 1
+            else:
+                self.worker.audit_failed(error)
 
     def record_refusal(self, exchange: Exchange, reason: Reason, detail: str) -> None:
         """Record what is refused before evaluation, where a record can be written; count it in any case.
@@ -173,12 +242,18 @@ class Desk:
                     self.metrics.count(exchange.door, Decision(Effect.DENY, reason))
                 return
         record = self.refusal(exchange, exchange.decision_id, reason, detail)
-        if reason is Reason.AUDIT_UNAVAILABLE or not self.recorded([record]):
+        if reason is Reason.AUDIT_UNAVAILABLE or not self.recorded([record], exchange, essential=False):
             with self._lock:
                 self.metrics.count(exchange.door, record.decision)
 
     def tell_floods(self, now: int, all_of_them: bool = False) -> None:
-        """Write the records that refusals share, once their second is over. Asked every second, and at the end."""
+        """Hand over the records that refusals share, once their second is over. Asked every second, and at the end.
+
+        What was handed over a second ago and is not on disk is told again.
+        """
+        told, self._told = self._told, None
+        if told is not None and not told[0].done:
+            self._floods.back(told[1])
         floods = self._floods.over(now, all_of_them)
         if not floods:
             return
@@ -194,13 +269,11 @@ class Desk:
             )
             for each in floods
         ]
-        with self._lock:
-            try:
-                self._log.append_all(records)
-            except EvidenceError as error:
-                self.metrics.audit_failures += 1
-                self.worker.audit_failed(error)
-                self._floods.back(floods)
+        try:
+            self._told = (self._log.hand(records), floods)
+        except EvidenceError as error:
+            self._failed(error)
+            self._floods.back(floods)
 
     def refuse(self, exchange: Exchange, reason: Reason, detail: str, status: int = 0) -> Answer:
         """Refuse at an API door, before evaluation. Never anything but a refusal."""

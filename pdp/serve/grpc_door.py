@@ -141,7 +141,9 @@ class Door:
         return after
 
     def _refused(self, exchange: Exchange, reason: Reason, kind: str) -> bytes:
-        return serialized(envoy_grpc.answer(self._check.refused(exchange, reason, kind), ()))
+        verdict = self._check.refused(exchange, reason, kind)
+        self._desk.kept_here(exchange)
+        return serialized(envoy_grpc.answer(verdict, ()))
 
     def _overloaded(self) -> bool:
         hands = self._hands

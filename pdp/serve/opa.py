@@ -82,7 +82,7 @@ class Opa:
         if snapshot is None:
             return desk.refuse(exchange, Reason.FAULT, "no-program")
         record = desk.decided(snapshot, request, profile, exchange, exchange.decision_id)
-        if not desk.recorded([record]):
+        if not desk.recorded([record], exchange):
             return desk.unrecorded(exchange)
         if record.decision.reason is Reason.RATE_LIMITED:
             return desk.too_many(exchange)

@@ -108,7 +108,7 @@ class Searches:
         start = (0 if place is None else place.position, limit, settings.max_search_candidates, within)
         walk = await self._walked(asked.kind, believed, exchange.now, can, snapshot.engine, start)
         record = self._record(asked, walk, profile, exchange, snapshot, discarded)
-        if not desk.recorded([record]):
+        if not desk.recorded([record], exchange):
             return desk.unrecorded(exchange)
         return self._page(asked, walk, profile, exchange, snapshot, place)
 
@@ -212,7 +212,7 @@ class Searches:
     def _nothing(self, refused: Refused, exchange: Exchange) -> Answer:
         """The subject's token does not prove what it should: a deny, so nothing is found."""
         record = self._desk.refusal(exchange, exchange.decision_id, refused.reason, refused.kind)
-        if not self._desk.recorded([record]):
+        if not self._desk.recorded([record], exchange):
             return self._desk.unrecorded(exchange)
         return 200, _headers(exchange), door.nothing(refused.reason, exchange.decision_id)
 

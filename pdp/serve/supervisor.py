@@ -1,4 +1,4 @@
-"""`pdp serve`: one parent, three children (builder, decisions, management), watched and restarted with back-off.
+"""`pdp serve`: one parent, four children (builder, decisions, management, sealer), watched and restarted with back-off.
 
 The parent binds the sockets, so that a port in use is said at once and a restart refuses no connection. It decides
 nothing. Children end with it, also when it is killed with -9. TERM and INT drain and end, HUP looks at the policies.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pdp.serve.management import MakeApplication
 
 CHILDREN: Final = "children"
+SEALER: Final = "sealer"
 FIRST_BACK_OFF_SECONDS: Final = 0.25
 LONGEST_BACK_OFF_SECONDS: Final = 30.0
 STEADY_SECONDS: Final = 60.0
@@ -71,6 +72,7 @@ class Supervisor:
             Child("decisions", lambda: _decisions(settings, runtime, decisions)),
             # Started a little later, so that the first decision does not wait for pages that nobody has asked for.
             Child("management", lambda: _management(settings, runtime, management, make), due=time.monotonic() + 0.5),
+            Child(SEALER, lambda: _sealing(settings, runtime), due=time.monotonic() + 0.25),
         )
 
     def run(self) -> int:
@@ -167,15 +169,19 @@ class Supervisor:
         self._runtime.write(CHILDREN, children)
 
     def _end(self, drain_seconds: float) -> None:
-        """Ask every child to end, give them time to drain, then insist."""
-        for child in self._children:
+        """Ask every child to end, give it time, then insist. The sealer last: it seals what the others have left."""
+        self._end_these([each for each in self._children if each.name != SEALER], drain_seconds)
+        self._end_these([each for each in self._children if each.name == SEALER], drain_seconds)
+
+    def _end_these(self, children: list[Child], drain_seconds: float) -> None:
+        for child in children:
             if child.alive:
                 os.kill(child.pid, signal.SIGTERM)
         deadline = time.monotonic() + drain_seconds
-        while any(each.alive for each in self._children) and time.monotonic() < deadline:
+        while any(each.alive for each in children) and time.monotonic() < deadline:
             self._wait(0.2)
             self._reap_quietly()
-        for child in self._children:
+        for child in children:
             if child.alive:
                 os.kill(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
@@ -190,6 +196,12 @@ def _decisions(settings: Settings, runtime: Runtime, listener: int) -> int:
     from pdp.serve.decisions import main
 
     return main(settings, runtime, listener)
+
+
+def _sealing(settings: Settings, runtime: Runtime) -> int:
+    from pdp.serve.sealing import main
+
+    return main(settings, runtime)
 
 
 def _management(settings: Settings, runtime: Runtime, listener: int, make: MakeApplication) -> int:
@@ -296,6 +308,8 @@ def announce(settings: Settings, known: bool) -> None:
         bare = [each.name for each in settings.profiles if each.open and each.doors & doors]
         if bare and (where is settings.http_listen or port.wanted(settings)):
             say(f"WARNING: no secret for {', '.join(bare)}: whoever reaches {where} may ask (loopback only)")
+    if settings.audit_durability != "synced":
+        say("WARNING: records are written but not synced: a power failure loses those of permits that were given")
     if settings.trust_unverified_subject_header:
         say(f"WARNING: `{settings.trust_unverified_subject_header}` is believed without proof: for demonstrations only")
     if settings.max_permit_age_seconds:

@@ -27,6 +27,7 @@ TICK_SECONDS: Final = 0.1
 FLUSH_SECONDS: Final = 1.0
 FIRST_PROGRAM_SECONDS: Final = 25.0
 SILENT_BUILDER_SECONDS: Final = 60.0
+SILENT_SEALER_SECONDS: Final = 60.0
 REPORTED_FAULTS: Final = 100
 AUDIT_FAILURE_SECONDS: Final = 5.0
 
@@ -95,6 +96,10 @@ class Worker:
     async def _start(self) -> None:
         """Wait for the first program, so that the first question gets an answer and not a refusal."""
         self.following.start()
+        try:
+            self._log.open()  # Now, and not while the first question waits.
+        except EvidenceError as error:
+            self.audit_failed(error)
         deadline = time.monotonic() + FIRST_PROGRAM_SECONDS
         while self.snapshot is None and time.monotonic() < deadline:
             self._load_if_changed()
@@ -187,7 +192,8 @@ class Worker:
         """Can this worker decide, by what, and what is amiss. 503 only when it cannot: stale rules still decide."""
         seconds = now / 1_000_000
         builder, children = self._runtime.read("builder"), self._runtime.read("children")
-        problems = self._problems(now, builder, children)
+        sealer = self._runtime.read("sealer")
+        problems = self._problems(now, builder, children) + _unsealed(seconds, sealer)
         able = self.able(now)
         state: dict[str, Any] = {
             "status": "unavailable" if not able else "degraded" if problems else "ready",
@@ -198,6 +204,7 @@ class Worker:
                 name: {"alive": each["alive"], "restarts": each["restarts"], "last_exit": each["last_exit"]}
                 for name, each in children.items()
             },
+            "log": {"sealed": sealer.get("size", 0), "key_epoch": sealer.get("epoch", 0)},
             "workers": {"restarts": self._runtime.read("workers").get("restarts", 0)},
         }
         if builder.get("stale"):
@@ -207,7 +214,7 @@ class Worker:
 
     def able(self, now: int) -> bool:
         """Can this worker decide?"""
-        return self.snapshot is not None and self._audit_able(now) and self.following.able(now)
+        return self.snapshot is not None and self._audit_able() and self.following.able(now)
 
     def _problems(self, now: int, builder: dict[str, Any], children: dict[str, Any]) -> list[str]:
         found = [f"{name} is not running" for name, each in children.items() if not each["alive"]]
@@ -221,7 +228,7 @@ class Worker:
             found.append("the builder is silent")
         if builder.get("disagreements"):  # Which, the console and standard error say: here they would be public.
             found.append("the settings and the policy set disagree")
-        if not self._audit_able(now):
+        if not self._audit_able():
             found.append("audit")
         if self._outside:
             found.append("an identity provider")
@@ -229,10 +236,10 @@ class Worker:
             found.append(self.beside.problem)
         return found + self.following.problems()
 
-    def _audit_able(self, now: int) -> bool:
+    def _audit_able(self) -> bool:
         """A failed write counts for some seconds only: under 503 nobody asks, so nobody would find it mended."""
         try:
-            self._log.probe(now)
+            self._log.probe()
         except EvidenceError:
             return False
         return not self._audit_problem or time.monotonic() - self._audit_failed_at > AUDIT_FAILURE_SECONDS
@@ -247,3 +254,12 @@ class Worker:
             "data_revision": snapshot.revision,
             "age_seconds": round(max(0.0, seconds - snapshot.built_at), 3),
         }
+
+
+def _unsealed(seconds: float, sealer: dict[str, Any]) -> list[str]:
+    """What is amiss with the sealer, as far as everybody may know. Records are safe without it, and prove less."""
+    if sealer.get("problem"):
+        return ["the audit log is not sealed as it should be"]
+    if sealer and seconds - sealer["looked_at"] > SILENT_SEALER_SECONDS:
+        return ["the sealer is silent"]
+    return []

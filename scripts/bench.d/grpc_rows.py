@@ -86,7 +86,7 @@ def grpc(effort: Effort) -> Iterator[Line]:
     ratio = f"{share.median:.0%} ({share.low:.0%}..{share.high:.0%})"
     yield Line("grpc", f"one worker on core 0; h2load, one connection, {IN_FLIGHT} in flight, on core 1", "")
     asked = rate(_of(checks, "rate"))
-    yield Line("grpc", "check with a token, plain log", asked, "≥ 70 % of the echo", ratio, share.median >= 0.7)
+    yield Line("grpc", "check with a token, synced log", asked, "≥ 70 % of the echo", ratio, share.median >= 0.7)
     yield Line("grpc", "the same server's bare echo", rate(_of(echoes, "rate")))
     ours_cpu, echo_cpu = _of(checks, "cpu"), _of(echoes, "cpu")
     shown = f"{echo_cpu / ours_cpu:.0%}"

@@ -19,6 +19,7 @@ from rows import Effort
 from server import ROOT, Client, chaperone, echo, first_answer, lua, wrk
 from table import Line, microseconds, milliseconds, rate, seconds
 
+from pdp.audit.reader import slots
 from pdp.bundle import build
 from pdp.decide.engine import Engine
 from pdp.doors import authzen
@@ -78,7 +79,7 @@ def starter(effort: Effort) -> Iterator[Line]:
 
 
 def throughput(effort: Effort) -> Iterator[Line]:
-    """Evaluation over HTTP with the plain log, against the same server's bare JSON echo."""
+    """Evaluation over HTTP with the synced log, against the same server's bare JSON echo."""
     if shutil.which("wrk") is None:
         yield Line("http", "wrk is not installed (apt-get install wrk)", "")
         return
@@ -99,7 +100,7 @@ def throughput(effort: Effort) -> Iterator[Line]:
     ratio = f"{share.median:.0%} ({share.low:.0%}..{share.high:.0%})"
     yield Line("http", WHERE, "")
     asked = spread([each.rate for each, _ in pairs])
-    yield Line("http", "evaluation, plain log", rate(asked), "≥ 50 % of the echo", ratio, share.median >= 0.5)
+    yield Line("http", "evaluation, synced log", rate(asked), "≥ 50 % of the echo", ratio, share.median >= 0.5)
     yield Line("http", "the same server's bare JSON echo", rate(spread([each.rate for _, each in pairs])))
     ours_cpu, echo_cpu = (spread([pair[index].cpu for pair in pairs]) for index in (0, 1))
     shown = f"{echo_cpu / ours_cpu:.0%}"
@@ -195,11 +196,8 @@ def change(effort: Effort) -> Iterator[Line]:
 
 def swaps(audit: Path) -> int:
     """How many programs answered, after the first: from the records. Raises RuntimeError when none was swapped in."""
-    digests = {
-        json.loads(line)["program_digest"]
-        for path in audit.glob("*.jsonl")
-        for line in path.read_text(encoding="utf-8").splitlines()
-    }
+    payloads = (json.loads(frame.payload) for slot in slots(audit) for _, frame in slot.frames())
+    digests = {each["dec"]["bundle"]["sha256"] for each in payloads if each["kind"] == "decision"}
     if len(digests) < 2:
         raise RuntimeError("no change was taken while we measured")
     return len(digests) - 1

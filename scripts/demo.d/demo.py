@@ -20,6 +20,8 @@ from login import Login
 from processes import Processes, port
 from questions import EVALUATIONS, QUESTIONS, Evaluation, Question
 
+from pdp.audit.reader import slots
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 ENVOYS = ("plain", "gateway")
@@ -82,12 +84,13 @@ class Demo:
         raise SystemExit(f"chaperone is not ready; it says:\n{log}")
 
     def record(self, decision_id: str) -> dict[str, Any]:
-        """What the log holds of one decision."""
-        for path in (self.directory / "audit").glob("*.jsonl"):
-            for line in path.read_text(encoding="utf-8").splitlines():
-                if decision_id in line:
-                    found: dict[str, Any] = json.loads(line)
-                    return found
+        """What the log holds of one decision: its id, why, and by which rules."""
+        for slot in slots(self.directory / "audit"):
+            for _, frame in slot.frames():
+                found: dict[str, Any] = json.loads(frame.payload)
+                if found.get("id") == decision_id:
+                    decision = found["dec"]
+                    return {"decision_id": decision_id, "reason": decision["reason"], "rules": decision["rule"]}
         return {}
 
     def ask(self, question: Question) -> list[str]:
@@ -186,8 +189,7 @@ It runs until you press Ctrl-C. Try, with these people's access tokens (an hour 
   curl -i -H "authorization: Bearer $osei" http://127.0.0.1:{words["plain_port"]}/fhir/Patient/pat-100/Record/rec-1001
   curl -i -H "authorization: Bearer $park" http://127.0.0.1:{words["gateway_port"]}/fhir/Patient/pat-100/Record/rec-1001
   open http://127.0.0.1:{words["management_port"]}/       the rules, and a form to try a request
-  edit {words["policies"]}/*.ward         a change is taken when it checks
-  tail -f {demo.directory}/audit/*.jsonl""")
+  edit {words["policies"]}/*.ward         a change is taken when it checks""")
     signal.pause()
 
 

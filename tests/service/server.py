@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+from tests.audited import records
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20.0
@@ -107,6 +108,7 @@ class Server:
             "PDP_MANAGEMENT_LISTEN": f"127.0.0.1:{self.management}",
             "PDP_GRPC_LISTEN": f"127.0.0.1:{self.grpc}",
             "PDP_AUDIT_DIR": str(self.audit),
+            "PDP_AUDIT_SEGMENT_MEGABYTES": "1",
             "PDP_SCAN_MILLISECONDS": "50",
             "PDP_SETTLE_MILLISECONDS": "100",
             "PYTHONPATH": str(ROOT),
@@ -185,7 +187,7 @@ class Server:
         return answer.status == 200 and answer.json["decision"] is True
 
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for file in sorted(self.audit.glob("*")) for line in file.read_text().splitlines()]
+        return records(self.audit)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end. The exit code."""

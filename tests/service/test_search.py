@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -193,10 +194,8 @@ def test_a_search_whose_record_cannot_be_written_gives_nothing_away(tmp_path: Pa
     directory = policies(tmp_path / "policies")
     with serving(tmp_path, directory) as server:
         assert search(server).json["results"]
-        for file in server.audit.glob("*"):
-            file.unlink()
-        server.audit.rmdir()
+        shutil.rmtree(server.audit)
         server.audit.write_text("in the way")
         answer = search(server)
         assert answer.status == 500
-        assert b"a0" not in answer.body
+        assert b'"a0"' not in answer.body

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pdp.audit.log import EvidenceError, Log
+from pdp.audit.evidence import EvidenceError
 from pdp.config import Profile, Settings
 from pdp.doors.route import Table
 from pdp.identity.issuer import KeySource
@@ -22,6 +22,7 @@ from pdp.serve import http
 from pdp.serve.app import Application
 from pdp.serve.runtime import Runtime
 from pdp.serve.snapshot import Snapshot
+from tests.audited import Kept
 from tests.unit.doors.shop import route, schema
 from tests.unit.identity import tokens
 
@@ -61,9 +62,9 @@ class World:
         } | settings
         (directory / "runtime").mkdir()
         prepare(state)
-        self.audit = directory / "audit"
+        self.log = Kept()
         self.engine = FakeEngine()
-        self.app = Application(Settings(**chosen), Runtime(directory / "runtime"), Log(self.audit, "w"))
+        self.app = Application(Settings(**chosen), Runtime(directory / "runtime"), self.log)
         self.app.worker.following.step(time_ns() // 1000, 0.0)
         self.app.worker.snapshot = Snapshot(
             self.engine,  # type: ignore[arg-type]
@@ -115,7 +116,7 @@ class World:
         return self.ask(method, b"/ext_authz" + path, b"", [(b"host", b"ehr.example"), (b"x-user", user)])
 
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for file in self.audit.glob("*") for line in file.read_text().splitlines()]
+        return self.log.records()
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def break_the_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_records: object) -> None:
         raise EvidenceError("no space left")
 
-    monkeypatch.setattr(world.app._desk._log, "append_all", fail)
+    monkeypatch.setattr(world.app._desk._log, "hand", fail)
 
 
 def test_checklist_34_a_permit_is_recorded_before_it_leaves(world: World) -> None:

@@ -143,7 +143,7 @@ def test_checklist_02_a_caller_that_leaves_before_its_message_gets_no_permit(pla
         yield b""
 
     denied(place.answered(gone(), Call()))
-    assert not place.world.audit.exists()
+    assert not place.world.records()
 
 
 def test_checklist_02_without_a_program_nothing_is_permitted(place: Place) -> None:
@@ -156,7 +156,7 @@ def test_checklist_34_what_cannot_be_recorded_is_not_permitted(place: Place, mon
     def fail(_records: object) -> None:
         raise EvidenceError("no space left")
 
-    monkeypatch.setattr(place.desk._log, "append_all", fail)
+    monkeypatch.setattr(place.desk._log, "hand", fail)
     denied(place.ask())
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from pdp.audit.log import Log
 from pdp.config import Profile, Settings
 from pdp.decide.engine import Engine
 from pdp.decide.search import Walk
@@ -23,6 +22,7 @@ from pdp.serve.limits import FREE, Limits
 from pdp.serve.runtime import Runtime, key, make_key
 from pdp.serve.snapshot import Snapshot
 from pdp.serve.subjects import HEADER, Subjects, Vouched
+from tests.audited import Kept
 from tests.unit.decide.test_search import CAN, PROGRAM, many
 
 ASKED = {"subject": {"type": "user", "id": "ann"}, "action": {"name": "read"}, "resource": {"type": "record"}}
@@ -34,10 +34,10 @@ class World:
 
     def __init__(self, directory: Path, count: int = 50, may: bool = True, **settings: Any) -> None:
         (directory / "runtime").mkdir(mode=0o700)
-        self.audit = directory / "audit"
+        self.log = Kept()
         profile = Profile("portal", None, search=may, capabilities=CAN)
         runtime = Runtime(directory / "runtime")
-        self.app = Application(Settings(profiles=(profile,), **settings), runtime, Log(self.audit, "w"))
+        self.app = Application(Settings(profiles=(profile,), **settings), runtime, self.log)
         self.put(count)
 
     @property
@@ -73,7 +73,7 @@ class World:
         return asyncio.run(self.ask(ASKED | {"page": page}))
 
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for file in self.audit.glob("*") for line in file.read_text().splitlines()]
+        return self.log.records()
 
 
 def names(answer: Any) -> list[str]:

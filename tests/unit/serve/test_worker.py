@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.log import Log
 from pdp.config import Settings
 from pdp.serve import worker as module
 from pdp.serve.runtime import POINTER, Runtime
 from pdp.serve.snapshot import Snapshot
 from pdp.serve.worker import Worker
+from tests.audited import Kept
 
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Worker:
     runtime = Runtime(tmp_path)
     runtime.write(POINTER, {"sequence": 1})
-    return Worker(Settings(), runtime, Log(tmp_path / "audit", "w"))
+    return Worker(Settings(), runtime, Kept())
 
 
 @pytest.mark.parametrize("error", [OSError(24, "Too many open files"), MemoryError()])

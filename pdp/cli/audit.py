@@ -1,0 +1,34 @@
+"""`pdp audit`: is the log whole, and what does it prove? One small module for each verb beside this one."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from pdp.cli.failure import USAGE
+
+if TYPE_CHECKING:
+    from pdp.cli.main import Subparsers
+
+VERBS: Final = {"verify": "audit_verify", "prove": "audit_prove", "check-proof": "audit_check_proof"}
+
+
+def add(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "audit",
+        help="verify the audit log, and prove single decisions",
+        description="Verify the audit log offline, with public keys alone, and prove single decisions to others.",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for module in VERBS.values():
+        import_module(f"pdp.cli.{module}").add(verbs)
+    parser.set_defaults(parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.verb:
+        args.parser.print_help()
+        return USAGE
+    code: int = import_module(f"pdp.cli.{VERBS[args.verb]}").run(args)
+    return code

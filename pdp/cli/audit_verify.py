@@ -1,0 +1,102 @@
+"""`pdp audit verify`: is the log whole, and the one that was signed?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pdp.cli.auditing import Progress, add_keys, directory, keys_or_own, whole
+from pdp.cli.failure import Failure
+from pdp.cli.terminal import count, emit_json, paint, printable
+
+if TYPE_CHECKING:
+    from pdp.audit.verify import Report
+
+
+def add(verbs: Any) -> None:
+    from pdp.audit.findings import Kind
+
+    codes = "\n".join(f"  {kind.code}  {kind.word:20}{kind.sentence}" for kind in Kind)
+    parser = verbs.add_parser(
+        "verify",
+        help="recompute the whole log, and say what is wrong with it",
+        description=(
+            "Recompute the whole log from its records: tree, tiles, every checkpoint, every stream's numbers and\n"
+            "chain; then signatures, the sealer's state, and what waits in the write-ahead log. Changes nothing."
+        ),
+        epilog=f"exit codes: 0 whole, 2 usage; of several findings the first in this list\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "directory", metavar="DIR", nargs="?", default="", help="the audit directory, or a copy of its `log` alone"
+    )
+    add_keys(parser)
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="an earlier checkpoint, kept elsewhere: the log must begin with it; may be given several times",
+    )
+    parser.add_argument("--receipts", metavar="FILE", help="receipts (`stream:seq:hash`), one to a line")
+    parser.add_argument("--output", choices=("human", "json"), default="human")
+
+
+def run(args: argparse.Namespace) -> int:
+    from pdp.audit.evidence import EvidenceError
+    from pdp.audit.verify import verify
+
+    where = directory(args.directory)
+    given = keys_or_own(args.vkey, where)
+    earlier = [whole(name) for name in args.checkpoint]
+    receipts = whole(args.receipts).decode("utf-8", "replace").split("\n") if args.receipts else []
+    progress = Progress("records")
+    try:
+        report = verify(where, given, earlier=earlier, receipts=receipts, progress=progress)
+    except (EvidenceError, OSError) as error:
+        raise Failure(str(error)) from error
+    finally:
+        progress.end()
+    if args.output == "json":
+        emit_json(_members(report))
+    else:
+        _say(report)
+    return report.code
+
+
+def _say(report: Report) -> None:
+    colour = paint()
+    for each in report.findings:
+        print(f"{colour('red', each.kind.word)}: {printable(str(each))}")
+    if report.findings:
+        print(f"{count(len(report.findings), 'finding')}, exit code {report.code}")
+    if report.size or not report.findings:
+        print(
+            f"{printable(report.origin)}: {count(report.size, 'record')} under a checkpoint that verifies,"
+            f" {count(report.checkpoints, 'checkpoint')}, {count(report.streams, 'stream')}"
+        )
+        print(f"root {report.root.hex()}")
+    if report.live:
+        print(f"{count(report.waiting, 'record')} in the write-ahead log, not sealed yet")
+    else:
+        print("only sealed files are here: no write-ahead log, no state of the sealer", file=sys.stderr)
+    if not report.findings:
+        print(colour("green", "nothing was changed"))
+
+
+def _members(report: Report) -> dict[str, Any]:
+    return {
+        "origin": report.origin,
+        "size": report.size,
+        "root": report.root.hex(),
+        "checkpoints": report.checkpoints,
+        "streams": report.streams,
+        "waiting": report.waiting,
+        "only_sealed_files": not report.live,
+        "exit_code": report.code,
+        "findings": [
+            {"kind": each.kind.word, "code": each.kind.code, "message": str(each), "index": each.index}
+            for each in report.findings
+        ],
+    }

@@ -1,0 +1,116 @@
+"""What the verbs of `pdp audit` share: which directory, which keys, and how far they are."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pdp.cli.failure import USAGE, Failure
+from pdp.cli.reading import raw
+
+if TYPE_CHECKING:
+    from pdp.audit.note import VerifierKey
+
+MAX_FILE_BYTES: Final = 256 << 20
+MAX_KEY_BYTES: Final = 1 << 20
+LINE_SECONDS: Final = 5.0
+TERMINAL_SECONDS: Final = 0.2
+
+
+def add_keys(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    parser.add_argument(
+        "--vkey",
+        action="append",
+        default=[],
+        required=required,
+        metavar="KEY",
+        help="a verifier key (`name+hex+base64`), or a file of them; may be given several times",
+    )
+
+
+def directory(given: str) -> Path:
+    """The audit directory: the one that was named, else the one of the settings."""
+    if not given:
+        from pdp.config import ConfigError, load
+
+        try:
+            given = str(load(dict(os.environ), Path.cwd()).audit_dir)
+        except ConfigError as error:
+            listed = "\n".join(f"  {each}" for each in error.problems)
+            raise Failure(f"the settings cannot be used:\n{listed}", "name the directory instead", USAGE) from error
+    found = Path(given)
+    if not found.is_dir():
+        raise Failure(f"{found} is not a directory", "the audit directory is `audit_dir` in the settings")
+    return found
+
+
+def whole(name: str) -> bytes:
+    """A file that was named. Raises Failure."""
+    data = raw(name, MAX_FILE_BYTES)
+    if len(data) > MAX_FILE_BYTES:
+        raise Failure(f"{name} is longer than {MAX_FILE_BYTES >> 20} MiB")
+    return data
+
+
+def keys(given: list[str]) -> list[VerifierKey]:
+    """Those of the command line. Raises Failure."""
+    from pdp.audit.note import NoteError, vkey
+
+    texts = []
+    for each in given:
+        if "+" in each and not os.path.exists(each):
+            texts.append(each)
+        else:
+            texts += raw(each, MAX_KEY_BYTES).decode("utf-8", "replace").split("\n")
+    try:
+        found = [vkey(text) for text in texts if text.strip()]
+    except NoteError as error:
+        raise Failure(f"--vkey: {error}", "it looks like `pdp.example/host+1a2b3c4d+AbC..`") from error
+    if given and not found:
+        raise Failure("--vkey: no key in what was given")
+    return found
+
+
+def keys_or_own(given: list[str], where: Path) -> list[VerifierKey]:
+    """Those of the command line, else those beside the log, which prove less, and it is said."""
+    from pdp.audit.evidence import EvidenceError
+    from pdp.audit.keys import published
+
+    if given:
+        return keys(given)
+    try:
+        found = published(where / "keys")
+    except EvidenceError as error:
+        raise Failure(str(error)) from error
+    if not found:
+        raise Failure(f"there is no key in {where / 'keys'}", "--vkey names the one that you were given")
+    print(f"pdp: the keys are those in {where / 'keys'}: who rewrote the log may have replaced them", file=sys.stderr)
+    print("     hint: --vkey KEY with a key that was kept elsewhere", file=sys.stderr)
+    return found
+
+
+class Progress:
+    """How far it is, on standard error: one line that changes on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
+        self._terminal = sys.stderr.isatty()
+        self._said = time.monotonic()
+        self._shown = False
+
+    def __call__(self, done: int, size: int) -> None:
+        now = time.monotonic()
+        if now - self._said < (TERMINAL_SECONDS if self._terminal else LINE_SECONDS):
+            return
+        self._said, self._shown = now, True
+        text = f"{self._noun} {done:,} of {size:,} ({100 * done // max(1, size)} %)"
+        print(f"\r{text}" if self._terminal else f"pdp: {text}", end="" if self._terminal else "\n", file=sys.stderr)
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        if self._shown and self._terminal:
+            print("\r\033[K", end="", file=sys.stderr)

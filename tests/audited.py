@@ -1,0 +1,85 @@
+"""Records as tests look at them: those of a decision, sealed or not yet, in one flat object each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pdp.audit.checkpoint import last
+from pdp.audit.reader import slots
+from pdp.audit.tiles import records as sealed
+from pdp.audit.wal import Ticket
+
+SAME = {"door", "pep", "search", "count"}
+DECISION = {"effect", "reason", "discarded", "errors", "obligations", "fields"}
+
+
+def records(directory: Path) -> list[dict[str, Any]]:
+    """The decisions in an audit directory; the records of one worker are in order."""
+    payloads = [
+        frame.payload for slot in slots(directory) for _, frame in slot.frames()
+    ]  # First: they move to the log.
+    size = last(directory / "log") or 0
+    found = [json.loads(each) for each in (*payloads, *(record for _, record in sealed(directory / "log", size)))]
+    known = {(each["stream"].rpartition("/")[0], each["seq"]): each for each in found}
+    return [flat(known[place]) for place in sorted(known) if known[place]["kind"] == "decision"]
+
+
+def flat(leaf: dict[str, Any]) -> dict[str, Any]:
+    """What a record says, without the places where it says it."""
+    decision, detail = leaf["dec"], leaf["detail"]
+    found = {name: leaf[name] for name in SAME & leaf.keys()}
+    if "search" in leaf:
+        found["search"] = {name: value for name, value in leaf["search"].items() if name != "found"}
+    found |= {name: decision[name] for name in DECISION & decision.keys()}
+    found |= {"time": leaf["ts"], "decision_id": leaf["id"], "rules": decision["rule"]}
+    found |= {"program_digest": decision["bundle"]["sha256"], "data_revision": decision["bundle"]["version"]}
+    for name, given in (("detail", "status"), ("cached", "cache_hit")):
+        if given in decision:
+            found[name] = decision[given]
+    if "sub" in detail:
+        found["subject"] = {"type": leaf["sub"]["type"], "id": detail["sub"]["id"]}
+    if "identity" in leaf:
+        found["identity"] = identity = dict(leaf["identity"])
+        if "identity" in detail:
+            identity["subject"] = {"type": identity.pop("type"), "id": detail["identity"]["id"]}
+        if "client" in leaf:
+            identity["client"] = leaf["client"]["id"]
+        if "actors" in detail:
+            identity["actors"] = detail["actors"]
+    if "act" in leaf:
+        found["action"] = leaf["act"]["action"]
+        found["resource"] = {"type": leaf["res"]["type"], "id": detail["res"]["id"]}
+    if "refused_token" in leaf:
+        found["refused_token"] = {"issuer": leaf["refused_token"]["issuer"]}
+        if "refused_token" in detail:
+            of = {"type": leaf["refused_token"]["type"], "id": detail["refused_token"]["id"]}
+            found["refused_token"]["subject"] = of
+    if "results" in detail:
+        found["search"]["results"] = detail["results"]
+    return found
+
+
+class Kept:
+    """A log in memory: what is handed over is kept at once."""
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+
+    def open(self) -> None: ...
+
+    def probe(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def hand(self, records: Any) -> Ticket:
+        from pdp.audit.record import payloads
+
+        self.payloads += [payload for each in records for payload in payloads(each)]
+        ticket = Ticket((), 1, 0)
+        ticket.settle("", {})
+        return ticket
+
+    def records(self) -> list[dict[str, Any]]:
+        return [flat(each) for each in map(json.loads, self.payloads) if each["kind"] == "decision"]
