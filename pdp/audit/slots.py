@@ -27,9 +27,9 @@ class Owned:
     lock: int
 
 
-def take(directory: Path, disk: Disk) -> Owned:
-    """The lowest free slot below the audit directory, made where there is none. Raises OSError and EvidenceError."""
-    for number in range(MAX_SLOTS):
+def take(directory: Path, disk: Disk, first: int = 0) -> Owned:
+    """The lowest free slot from `first` on, made where there is none. Raises OSError and EvidenceError."""
+    for number in range(first, MAX_SLOTS):
         path = directory / WAL / str(number)
         if not path.is_dir():
             _make(path, disk)

@@ -191,13 +191,16 @@ def part(log: Path, level: int | str, number: int, width: int) -> bytes:
     return content(log, place(level, number, width))
 
 
-def records(log: Path, size: int, progress: Callable[[int], None] = lambda _: None) -> Iterator[tuple[int, bytes]]:
-    """Every record with its index, one bundle in memory at a time. Believes what it reads. Raises EvidenceError."""
-    for number in range(-(-size // WIDTH)):
+def records(
+    log: Path, size: int, progress: Callable[[int], None] = lambda _: None, first: int = 0
+) -> Iterator[tuple[int, bytes]]:
+    """Every record from index `first` on, one bundle in memory at a time. Believes them. Raises EvidenceError."""
+    for number in range(first // WIDTH, -(-size // WIDTH)):
         width = width_at(size, 0, number)
         entries = unpacked(part(log, ENTRIES, number, width))
         if len(entries) < width:
             raise EvidenceError(f"{place(ENTRIES, number, width)} is cut short")
         start = number * WIDTH
-        yield from enumerate(entries[:width], start)
+        skipped = max(0, first - start)
+        yield from enumerate(entries[skipped:width], start + skipped)
         progress(start + width)

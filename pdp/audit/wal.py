@@ -136,6 +136,7 @@ class Wal:
         reserve_bytes: int = RESERVE_BYTES,
         max_queued: int = MAX_QUEUED,
         max_queued_bytes: int = MAX_QUEUED_BYTES,
+        first_slot: int = 0,
         key_epoch: int = 0,
         boot: bytes | None = None,
         disk: Disk | None = None,
@@ -184,7 +185,7 @@ class Wal:
         if not _ORIGIN.fullmatch(origin):
             raise EvidenceError("the origin of the log is no name")
         try:
-            self._slot = slots.take(directory, self._disk)
+            self._slot = slots.take(directory, self._disk, first_slot)
         except OSError as error:
             raise _evidence(error) from error
         try:
