@@ -6,13 +6,15 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pdp.cli.failure import USAGE, Failure
 from pdp.cli.reading import raw
 
 if TYPE_CHECKING:
+    from pdp.audit.leaf import Opener
     from pdp.audit.note import VerifierKey
 
 MAX_FILE_BYTES: Final = 256 << 20
@@ -114,3 +116,34 @@ class Progress:
     def end(self) -> None:
         if self._shown and self._terminal:
             print("\r\033[K", end="", file=sys.stderr)
+
+
+def add_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--directory", metavar="DIR", default="", help="the audit directory (else as the settings say)")
+
+
+def opener(where: Path) -> Opener:
+    """What opens the details of this log, as far as whoever asks has the keys."""
+    from pdp.audit.leaf import PLAIN
+
+    return PLAIN
+
+
+def recorded(where: Path, kind: str, said: Mapping[str, Any]) -> None:
+    """Put on record what is about to be done with the log, before it is done. Raises Failure: it must not be done.
+
+    Where nothing is written any more, because it is a copy of the log alone, that is said, and it goes on.
+    """
+    from pdp.audit import state
+    from pdp.audit.evidence import EvidenceError
+    from pdp.audit.tell import tell
+
+    try:
+        known = state.read(where)
+        if known is None:
+            print(f"pdp: {where} is a copy of a log: what is read in it is on no record", file=sys.stderr)
+            return
+        tell(where, known.origin, kind, said)
+    except EvidenceError as error:
+        hint = "the log is read by whoever may also write to it, as the service does: run this as its user"
+        raise Failure(f"this cannot be put on record, so it is not done: {error}", hint) from error
