@@ -122,7 +122,7 @@ def add_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--directory", metavar="DIR", default="", help="the audit directory (else as the settings say)")
 
 
-def opener(where: Path) -> Opener:
+def opener(_where: Path) -> Opener:
     """What opens the details of this log, as far as whoever asks has the keys."""
     from pdp.audit.leaf import PLAIN
 
