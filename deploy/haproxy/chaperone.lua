@@ -76,6 +76,7 @@ local function ask(txn)
     end
     local headers = answer.headers
     txn:set_var("txn.chaperone_decision", only(headers, "x-pdp-decision") or "-")
+    txn:set_var("txn.chaperone_receipt", only(headers, "x-pdp-receipt") or "-")
     if answer.status == 401 or answer.status == 429 then
         txn:set_var("txn.chaperone_status", answer.status)
         txn:set_var("txn.chaperone_challenge", only(headers, "www-authenticate") or "Bearer")

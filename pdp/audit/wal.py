@@ -18,6 +18,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from threading import Condition, Event, Lock, Thread
 from typing import Any, Final, Literal
@@ -48,6 +49,10 @@ TRIES: Final = 3
 STAMP_ROOM: Final = 512
 """For `stream`, `seq` and `prev`, which are put into each payload, and for the head of its frame."""
 
+RECEIPT_HEX: Final = 16
+LEAF: Final = b"\0"
+"""RFC 6962, 2.1: before a record, when it is hashed."""
+
 OVERLOADED: Final = "overloaded"
 _ORIGIN: Final = re.compile(r"[!#-*,-\[\]-~]{1,255}")
 
@@ -55,7 +60,7 @@ _ORIGIN: Final = re.compile(r"[!#-*,-\[\]-~]{1,255}")
 class Ticket:
     """What was handed over. One waits for it, in one way."""
 
-    __slots__ = ("_error", "_future", "_gate", "kind", "payloads", "settled", "size")
+    __slots__ = ("_error", "_future", "_gate", "_place", "kind", "payloads", "settled", "size")
 
     def __init__(self, payloads: Sequence[bytes], kind: int, size: int) -> None:
         self.payloads = payloads
@@ -63,6 +68,7 @@ class Ticket:
         self.size = size
         self.settled = False
         self._error = ""
+        self._place = ("", 0, b"")
         self._gate: Any = None
         self._future: asyncio.Future[None] | None = None
 
@@ -70,6 +76,21 @@ class Ticket:
     def done(self) -> bool:
         """Is it on disk? False also when it failed."""
         return self.settled and not self._error
+
+    def placed(self, stream: str, seq: int, stamped: bytes) -> None:
+        """The commit thread's: where the first of them goes, and as what."""
+        self._place = (stream, seq, stamped)
+
+    @property
+    def receipt(self) -> str:
+        """`<stream>:<seq>:<16 hex digits of the RFC 6962 leaf hash>` of the first of them, once it is on disk; else "".
+
+        The hash is made here, by whoever wants it: all other batches wait for the commit thread.
+        """
+        stream, seq, stamped = self._place
+        if not seq or not self.done:
+            return ""
+        return f"{stream}:{seq}:{sha256(LEAF + stamped).hexdigest()[:RECEIPT_HEX]}"
 
     def wait(self, timeout: float) -> None:
         """Until it is on disk; for threads. Raises EvidenceError when it cannot be, or is not in time."""
@@ -389,13 +410,16 @@ class Wal:
         seq, chain = self._tail.seq, self._tail.chain
         made: list[Frame] = []
         stamp, flags = self._stamp, FIRST_OF_BATCH
-        for kind, payloads in [*((each.kind, each.payloads) for each in tickets), (CONTROL, notes)]:
+        for ticket, kind, payloads in [*((each, each.kind, each.payloads) for each in tickets), (None, CONTROL, notes)]:
+            first = len(made)
             for each in payloads:
                 seq += 1
                 payload = b'%s%d,"prev":"%s",%s' % (stamp, seq, chain.hex().encode(), each[1:])
                 chain = chained(chain, seq, payload)
                 made.append(Frame(seq, kind, payload, chain, flags))
                 flags = 0
+            if ticket is not None and len(made) > first:
+                ticket.placed(self.stream, made[first].seq, made[first].payload)
         return made
 
     def _roomy(self, made: list[Frame], ordinary: bool) -> Segment:

@@ -168,7 +168,10 @@ def _allow(verdict: Verdict, said: Sequence[tuple[bytes, bytes]], headers: Heade
         option.header.value = value.decode("ascii")
     allowed.response_headers_to_add[0].header.value = verdict.decision_id
     allowed.headers_to_remove.extend([each.decode("utf-8", "replace") for each in forged(headers, said)])
-    response.dynamic_metadata.fields["decision_id"].string_value = verdict.decision_id
+    fields = response.dynamic_metadata.fields
+    fields["decision_id"].string_value = verdict.decision_id
+    if verdict.receipt:
+        fields["receipt"].string_value = verdict.receipt
     response.status.code = OK
     return response
 
@@ -196,6 +199,8 @@ def _deny(verdict: Verdict) -> Any:
             _set(denied.headers, name, value)
     denied.body = verdict.denial_body.decode("ascii")
     _describe(response, verdict.decision_id, "deny", verdict.decision.reason, verdict.subject_type)
+    if verdict.receipt:
+        response.dynamic_metadata.fields["receipt"].string_value = verdict.receipt
     return response
 
 

@@ -63,6 +63,7 @@ class Verdict:
     subject_id: str = ""
     challenge: bytes = b"Bearer"  # WWW-Authenticate of a 401
     retry_after: int = 0  # seconds, for a 429
+    receipt: str = ""  # where its record is, once it is on disk: for the log of the proxy, not for client or service
     echo: bytes = b""  # the header that named an unverified subject, replaced with the one decided about
 
     @property

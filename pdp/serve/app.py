@@ -85,26 +85,27 @@ class Application:
         try:
             if self._in_flight > self._settings.max_in_flight or self.worker.late:
                 metrics.shed += 1
-                refusal = self._refuse(exchange, Reason.OVERLOADED, "overload")
-                await self._desk.kept(exchange)
-                return refusal
+                return await self._denied(exchange, Reason.OVERLOADED, "overload")
             answer = await handler(scope, receive, exchange)
             if not await self._desk.kept(exchange):
                 answer = self._refuse(exchange, Reason.AUDIT_UNAVAILABLE, "")
             if door in API_DOORS:
                 _echo(scope["headers"], answer[1])
-            return answer
+            return _with_receipt(answer, exchange)
         except Disconnected:
             raise
         except Exception as error:  # The one place: a deny, and a record.
             metrics.faults += 1
             self.worker.report(error, exchange.decision_id)
-            refusal = self._refuse(exchange, Reason.FAULT, type(error).__name__)
-            await self._desk.kept(exchange)
-            return refusal
+            return await self._denied(exchange, Reason.FAULT, type(error).__name__)
         finally:
             self._in_flight -= 1
             metrics.took((perf_counter_ns() - started) // 1000)
+
+    async def _denied(self, exchange: Exchange, reason: Reason, kind: str) -> Answer:
+        refusal = self._refuse(exchange, reason, kind)
+        await self._desk.kept(exchange)
+        return _with_receipt(refusal, exchange)
 
     def malformed(self, path: bytes, kind: str, status: int) -> Answer:
         """What the HTTP parser refuses, by the door it was meant for as far as that could be read; else as at a proxy
@@ -154,6 +155,13 @@ class Application:
     def _ready(self) -> Answer:
         status, body = self.worker.ready(time_ns() // 1000)
         return status, [JSON, NO_STORE], body
+
+
+def _with_receipt(answer: Answer, exchange: Exchange) -> Answer:
+    """For whoever asked, and for a proxy's log; where its record is shared, or could not be written, there is none."""
+    if exchange.receipt:
+        answer[1].append((b"x-pdp-receipt", exchange.receipt.encode("ascii")))
+    return answer
 
 
 def _echo(given: Headers, headers: Headers) -> None:

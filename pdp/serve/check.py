@@ -46,7 +46,7 @@ class Check:
         except Waiting as waiting:
             await self._callers.wait(waiting)
             verdict = self._again(original, profile, exchange)
-        return verdict if await self._desk.kept(exchange) else self._unrecorded(exchange)
+        return _with_receipt(verdict, exchange) if await self._desk.kept(exchange) else self._unrecorded(exchange)
 
     def asked_here(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
         """The same, where blocking is allowed."""
@@ -55,7 +55,7 @@ class Check:
         except Waiting as waiting:
             waiting.work()
             verdict = self._again(original, profile, exchange)
-        return verdict if self._desk.kept_here(exchange) else self._unrecorded(exchange)
+        return _with_receipt(verdict, exchange) if self._desk.kept_here(exchange) else self._unrecorded(exchange)
 
     def _unrecorded(self, exchange: Exchange) -> Verdict:
         return self.refused(exchange, Reason.AUDIT_UNAVAILABLE, "")
@@ -148,6 +148,11 @@ class Check:
         """Refuse before evaluation, recorded where a record can be written. Never anything but a refusal."""
         self._desk.record_refusal(exchange, reason, kind)
         return denial(reason, exchange.decision_id, challenge, retry_after)
+
+
+def _with_receipt(verdict: Verdict, exchange: Exchange) -> Verdict:
+    verdict.receipt = exchange.receipt  # Of a verdict that nobody has seen yet.
+    return verdict
 
 
 def _requests(caller: Caller, match: Match, sourced: Mapping[str, Mapping[str, Any]] | None) -> Sequence[Request]:

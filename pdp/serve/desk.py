@@ -73,6 +73,7 @@ class Exchange:
     request: Request | None = None  # once it is known what is asked
     retry_after: int = 0  # seconds, where a limit refuses
     handed: list[Handed] = field(default_factory=list)  # what the answer has to wait for
+    receipt: str = ""  # of its record, or of the first of several, once they are on disk
 
 
 class Desk:
@@ -180,8 +181,9 @@ class Desk:
                 if not each.ticket.done:
                     await each.ticket.future(asyncio.get_running_loop())
             except EvidenceError as error:
-                kept = self._lost(each, error) and kept
+                kept, exchange.receipt = self._lost(each, error) and kept, ""
             else:
+                exchange.receipt = each.ticket.receipt
                 self._counted_in(each)
         return kept
 
@@ -193,8 +195,9 @@ class Desk:
             try:
                 each.ticket.wait(RECORD_SECONDS)
             except EvidenceError as error:
-                kept = self._lost(each, error) and kept
+                kept, exchange.receipt = self._lost(each, error) and kept, ""
             else:
+                exchange.receipt = each.ticket.receipt
                 self._counted_in(each)
         return kept
 

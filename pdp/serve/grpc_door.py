@@ -142,7 +142,8 @@ class Door:
 
     def _refused(self, exchange: Exchange, reason: Reason, kind: str) -> bytes:
         verdict = self._check.refused(exchange, reason, kind)
-        self._desk.kept_here(exchange)
+        if self._desk.kept_here(exchange):
+            verdict.receipt = exchange.receipt
         return serialized(envoy_grpc.answer(verdict, ()))
 
     def _overloaded(self) -> bool:

@@ -16,10 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
+from pdp.audit.keys import published
+from pdp.audit.verify import verify
 from tests.service.behind import IDENTITY, Service
 from tests.service.certificates import Authority, Leaf
 from tests.service.server import ROOT, Server, free_port, until
@@ -333,6 +336,27 @@ def test_the_log_leads_to_the_decision_and_holds_no_path(world: World) -> None:
     decision = world.server.records()[-1]["decision_id"]
     until(lambda: decision in world.log.read_text(), "the log has the decision")
     assert "secret-id" not in world.log.read_text()
+
+
+def test_the_log_has_the_receipt_of_every_answer_and_the_client_and_the_service_have_none(world: World) -> None:
+    before = len(world.log.read_text().splitlines())
+    allowed = world.ask(world.lab)
+    forged = world.ask(world.lab, RECORD, ("x-pdp-receipt", "forged"))
+    denied = world.ask(world.lab, method="DELETE")
+    assert (allowed.status, denied.status) == (200, 403)
+    told = {name for each in (allowed, forged) for name, _ in each.told["headers"]}
+    assert not {"x-pdp-receipt"} & (told | set(allowed.headers) | set(denied.headers))
+    lines = until(lambda: logged(world, before, 3), "three lines in the log")
+    ids = [each.headers["x-pdp-decision"] for each in (allowed, forged, denied)]
+    assert [each["decision"] for each in lines] == ids
+    receipts = [each["receipt"] for each in lines]
+    assert len(set(receipts)) == 3
+    assert verify(world.server.audit, published(world.server.audit / "keys"), receipts=receipts).findings == []
+
+
+def logged(world: World, before: int, number: int) -> list[dict[str, Any]]:
+    lines = world.log.read_text().splitlines()[before:]
+    return [json.loads(each) for each in lines] if len(lines) >= number else []
 
 
 def test_z_without_chaperone_nothing_gets_through(world: World) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pdp.audit.keys import published
+from pdp.audit.verify import verify
 from tests.service import behind
 from tests.service.attacks import Attacks
 from tests.service.behind import DEPLOY, IDENTITY, SECRET, Behind, got, said
-from tests.service.server import free_port
+from tests.service.server import free_port, until
 
 pytestmark = pytest.mark.service
 
@@ -64,6 +66,17 @@ class TestNginx(Attacks):
         assert " GET 200 " in log
         assert "Record" not in log
         assert "Record" not in (world.server.directory / "proxy.log").read_text()
+
+    def test_the_log_has_the_receipt_of_every_answer_and_nobody_else_has(self, world: Behind) -> None:
+        path = world.server.directory / "access.log"
+        before = len(path.read_text().splitlines()) if path.exists() else 0
+        allowed, denied = world.get("/fhir/Record/r1"), world.get("/fhir/Record/sealed")
+        assert (allowed.status, denied.status) == (200, 403)
+        assert not got(allowed, "x-pdp-receipt")
+        assert "x-pdp-receipt" not in denied.headers
+        lines = until(lambda: path.read_text().splitlines()[before:][1:] and path.read_text().splitlines(), "two lines")
+        receipts = [line.split()[-1] for line in lines[-2:]]
+        assert verify(world.server.audit, published(world.server.audit / "keys"), receipts=receipts).findings == []
 
     def test_a_deny_that_may_be_tried_again_later_is_a_429_to_the_client(self, misled: Behind) -> None:
         """auth_request itself would make 500 of a 429."""
