@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pdp.audit.checkpoint import last
+from pdp.audit.leaf import CLEAR, PLAIN, Opener
+from pdp.audit.privacy import Keys, vault_of
 from pdp.audit.reader import slots
 from pdp.audit.tiles import records as sealed
 from pdp.audit.wal import Ticket
@@ -21,9 +23,21 @@ def records(directory: Path) -> list[dict[str, Any]]:
         frame.payload for slot in slots(directory) for _, frame in slot.frames()
     ]  # First: they move to the log.
     size = last(directory / "log") or 0
-    found = [json.loads(each) for each in (*payloads, *(record for _, record in sealed(directory / "log", size)))]
+    vault = vault_of(directory)
+    keys = PLAIN if vault is None else Keys(vault)
+    found = [
+        opened(json.loads(each), keys)
+        for each in (*payloads, *(record for _, record in sealed(directory / "log", size)))
+    ]
     known = {(each["stream"].rpartition("/")[0], each["seq"]): each for each in found}
     return [flat(known[place]) for place in sorted(known) if known[place]["kind"] == "decision"]
+
+
+def opened(members: dict[str, Any], keys: Opener) -> dict[str, Any]:
+    """A record with what it hides."""
+    detail, how = keys.open(members)
+    assert how == CLEAR
+    return {**members, "detail": detail}
 
 
 def flat(leaf: dict[str, Any]) -> dict[str, Any]:
@@ -44,11 +58,13 @@ def flat(leaf: dict[str, Any]) -> dict[str, Any]:
         found["identity"] = identity = dict(leaf["identity"])
         if "identity" in detail:
             identity["subject"] = {"type": identity.pop("type"), "id": detail["identity"]["id"]}
+        for name in ("id", "id_p"):
+            identity.pop(name, None)
         if "client" in leaf:
             identity["client"] = leaf["client"]["id"]
         if "actors" in detail:
             identity["actors"] = detail["actors"]
-    if "act" in leaf:
+    if "res" in leaf:
         found["action"] = leaf["act"]["action"]
         found["resource"] = {"type": leaf["res"]["type"], "id": detail["res"]["id"]}
     if "refused_token" in leaf:

@@ -68,4 +68,10 @@ class Record:
     who: Who | None = None  # None: nobody was established, the enforcement point names the subject
     found: Found | None = None  # of a search; `decision` is then an allow where anything was found
     refused: Refused | None = None  # instead of `who`
+    method: str = ""  # of HTTP, at proxy doors; one of `METHODS`, or "other"
+    route: str = ""  # the pattern that the path fits, never the path
+    purpose: str = ""  # that the request asserts, as far as that is believed
+    patient: str = ""  # whose data it is about, as the data say; "": not known
+    request_id: str = ""
+    trace: str = ""  # W3C trace id
     count: int = 1  # of how many refusals alike, within one second from `time`, this is the record

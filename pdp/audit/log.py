@@ -17,6 +17,7 @@ from pdp.audit.decided import Record as Record
 from pdp.audit.decided import Refused as Refused
 from pdp.audit.decided import Who as Who
 from pdp.audit.evidence import EvidenceError as EvidenceError
+from pdp.audit.privacy import Veil
 from pdp.audit.record import payloads
 from pdp.audit.wal import Ticket, Wal
 
@@ -27,12 +28,19 @@ class Log:
     """One worker's. Safe for threads."""
 
     def __init__(
-        self, directory: Path, origin: str, *, alarm: Callable[[str], None] = lambda _: None, **chosen: Any
+        self,
+        directory: Path,
+        origin: str,
+        *,
+        alarm: Callable[[str], None] = lambda _: None,
+        veil: Veil | None = None,
+        **chosen: Any,
     ) -> None:
-        """`chosen`: of `pdp.audit.wal.Wal`. Nothing is opened yet."""
+        """`veil`: what records are hidden with; `chosen`: of `pdp.audit.wal.Wal`. Nothing is opened yet."""
         self._directory = directory
         self._origin = origin
         self._alarm = alarm
+        self._veil = veil
         self._chosen = chosen
         self._lock = Lock()
         self._wal: Wal | None = None
@@ -42,14 +50,17 @@ class Log:
     def open(self) -> None:
         """Be ready for the first record. Raises EvidenceError; it is tried again then, each second."""
         self._opened()
+        self._unveiled()
 
     def hand(self, records: Sequence[Record]) -> Ticket:
         """Hand over the records of one answer. Raises EvidenceError, at once; else the ticket tells."""
-        return self._opened().append([payload for each in records for payload in payloads(each)])
+        wal, veil = self._opened(), self._veil
+        return wal.append([payload for each in records for payload in payloads(each, veil)])
 
     def probe(self) -> None:
         """Raise EvidenceError when no record could be written now, as far as can be told without writing one."""
         self._opened(look=True).probe()
+        self._unveiled()
 
     def close(self) -> None:
         """Write what was handed over, then end."""
@@ -68,7 +79,13 @@ class Log:
             self._looked = now
             if self._wal is None:
                 self._wal = self._again()
+            if self._veil is not None:
+                self._veil.look()  # Without its keys there are still refusals that have nothing to hide.
             return self._wal
+
+    def _unveiled(self) -> None:
+        if self._veil is not None and self._veil.problem:
+            raise EvidenceError(self._veil.problem)
 
     def _again(self) -> Wal:
         try:

@@ -1,6 +1,7 @@
 """The JSON of what was decided, schema 1: UTF-8 (ASCII, in fact), one object, at most 65 535 bytes with its stamp.
 
-What stands at the top are codes, types and rule ids. Ids of people and things stand under `detail` and nowhere else.
+What stands at the top are codes, types, rule ids, and names that hide what they name (`pdp.audit.privacy`); the ids of
+people and things stand under `detail`, encrypted. Without a veil nothing is hidden, and ids stand under `detail` alone.
 `n` is random, so that the hash of a record tells nothing to who guesses at the rest. `stream`, `seq` and `prev` are put
 in by the write-ahead log. A page of a search that names more than fits goes on in records of kind `decision.results`.
 """
@@ -9,16 +10,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from time import gmtime, strftime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
+from pdp.audit import verb
 from pdp.audit.decided import MAX_DISCARDED, MAX_NAME, MAX_TEXT, Found, Record, Refused, Who
 from pdp.audit.evidence import EvidenceError
 from pdp.model.decision import Decision
+from pdp.model.request import Request
 
 VERSION: Final = 1
 DECISION: Final = "decision"
@@ -26,22 +29,40 @@ RESULTS: Final = "decision.results"
 STATUS: Final = "audit.status"
 LIMIT: Final = 65_000
 """Bytes of a record before it is stamped."""
-PART: Final = 40_000
+PART: Final = 30_000
 """Bytes of names in one record of a search."""
 LARGE: Final = 2_048
 """Bytes of a member that is replaced by its digest and length when the whole does not fit."""
 
 
-def payloads(record: Record) -> Sequence[bytes]:
-    """One JSON object, or several for a search that found much. Raises EvidenceError for what cannot be encoded."""
-    members = _members(record)
-    if record.found is None:
-        return (encoded(members),)
-    parts = _parts([name[:MAX_TEXT] for name in record.found.names])
-    members["detail"]["results"] = parts[0]
-    first = {"v": VERSION, "id": record.decision_id, "kind": RESULTS, "ts": members["ts"]}
-    rest = (first | {"part": part, "n": _n(), "detail": {"results": names}} for part, names in enumerate(parts[1:], 2))
-    return (encoded(members), *map(encoded, rest))
+class Hiding(Protocol):
+    """What a record is hidden with: `pdp.audit.privacy.Veil`."""
+
+    patient_type: str
+
+    def hides(self, subject_type: str) -> bool: ...
+
+    def name(self, kind: str, identifier: str) -> str: ...
+
+    def sealed(self, detail: Mapping[str, Any], identifier: str, kind: str, moment: int, part: int = 0) -> Any: ...
+
+
+def payloads(record: Record, veil: Hiding | None = None) -> Sequence[bytes]:
+    """One JSON object, or several for a search that found much. Raises EvidenceError for what cannot be encoded, and
+    where there is something to hide and nothing to hide it with.
+    """
+    try:
+        members, detail = _members(record, veil)
+        parts = () if record.found is None else _parts([name[:MAX_TEXT] for name in record.found.names])
+        if parts:
+            detail["results"] = parts[0]
+        made = [_closed(members, detail, veil, record.time)]
+        for part, names in enumerate(parts[1:], 2):
+            first = {"v": VERSION, "id": record.decision_id, "kind": RESULTS, "ts": members["ts"], "part": part}
+            made.append(_closed(first, {"results": names}, veil, record.time))
+    except (TypeError, ValueError) as error:  # A lone surrogate in an identifier: no record, no access.
+        raise EvidenceError("the record cannot be encoded") from error
+    return made
 
 
 def status(now: int, said: dict[str, Any]) -> bytes:
@@ -49,14 +70,42 @@ def status(now: int, said: dict[str, Any]) -> bytes:
     return encoded({"v": VERSION, "kind": STATUS, "ts": stamp(now // 1_000), **said, "n": _n()})
 
 
-def encoded(members: dict[str, Any]) -> bytes:
-    """Raises EvidenceError. What makes it too long is replaced by digest and length."""
+def encoded(
+    members: dict[str, Any], detail: Mapping[str, Any] | None = None, veil: Hiding | None = None, now: int = 0
+) -> bytes:
+    """A record of any kind, `detail` hidden where there is a veil. `now`: microseconds since the epoch. Raises
+    EvidenceError. What makes it too long is replaced by digest and length.
+    """
     try:
-        data = _dumped(members)
-        if len(data) > LIMIT:
-            data = _dumped({name: _shortened(value) for name, value in members.items()})
-    except (TypeError, ValueError) as error:  # A lone surrogate in an identifier: no record, no access.
+        if detail is None:
+            return _fitting(members)
+        return _closed(members, detail, veil, now)
+    except (TypeError, ValueError) as error:
         raise EvidenceError("the record cannot be encoded") from error
+
+
+def _closed(members: dict[str, Any], detail: Mapping[str, Any], veil: Hiding | None, now: int) -> bytes:
+    """The record with a random number and its detail. Raises TypeError and ValueError too."""
+    members["n"] = _n()
+    whole = members | {"detail": _hidden(detail, members, veil, now)}
+    data = _dumped(whole)
+    if len(data) > LIMIT:
+        detail = _shortened(detail)
+        data = _fitting(whole | {"detail": _hidden(detail, members, veil, now)}, "detail")
+    return data
+
+
+def _hidden(detail: Mapping[str, Any], members: Mapping[str, Any], veil: Hiding | None, now: int) -> Any:
+    if veil is None or not detail:
+        return detail
+    return veil.sealed(detail, members["id"], members["kind"], now, members.get("part", 0))
+
+
+def _fitting(members: dict[str, Any], *but: str) -> bytes:
+    """What makes it too long is replaced by digest and length. Raises EvidenceError where that does not help."""
+    data = _dumped(members)
+    if len(data) > LIMIT:
+        data = _dumped({name: value if name in but else _shortened(value) for name, value in members.items()})
     if len(data) > LIMIT:
         raise EvidenceError("the record is too long")
     return data
@@ -80,8 +129,9 @@ def _n() -> str:
     return os.urandom(16).hex()
 
 
-def _members(record: Record) -> dict[str, Any]:
-    decision, request, who = record.decision, record.request, record.who
+def _members(record: Record, veil: Hiding | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The clear part, and the detail."""
+    request, who = record.request, record.who
     detail: dict[str, Any] = {}
     members: dict[str, Any] = {
         "v": VERSION,
@@ -90,33 +140,79 @@ def _members(record: Record) -> dict[str, Any]:
         "ts": stamp(record.time),
         "door": record.door,
         "pep": record.pep,
-        "dec": _decision(decision, record),
+        "dec": _decision(record.decision, record),
     }
     if request is not None:
-        members["act"] = {"action": request.action[:MAX_TEXT]}
-        members["res"] = {"type": request.resource_type[:MAX_TEXT]}
-        detail["res"] = {"id": request.resource_id[:MAX_TEXT]}
-        members["sub"] = {"type": request.subject_type[:MAX_TEXT]}
+        members["sub"] = _person(request.subject_type, request.subject_id, veil)
         detail["sub"] = {"id": request.subject_id[:MAX_TEXT]}
     if who is not None:
         members["identity"] = identity = _identity(who)
-        kind, identifier = {"type": who.subject_type[:MAX_TEXT]}, {"id": who.subject_id[:MAX_TEXT]}
-        if members.setdefault("sub", kind) != kind or detail.setdefault("sub", identifier) != identifier:
-            identity |= kind  # An application asked about somebody else.
-            detail["identity"] = identifier
+        if request is None:
+            members["sub"] = _person(who.subject_type, who.subject_id, veil)
+            detail["sub"] = {"id": who.subject_id[:MAX_TEXT]}
+        elif who.subject_id != request.subject_id or who.subject_type != request.subject_type:
+            identity |= _person(who.subject_type, who.subject_id, veil)  # An application asked about somebody else.
+            detail["identity"] = {"id": who.subject_id[:MAX_TEXT]}
         if who.client:
             members["client"] = {"id": who.client[:MAX_TEXT]}
         if who.actors:
             detail["actors"] = [each[:MAX_TEXT] for each in who.actors[:MAX_DISCARDED]]
+    if request is not None or record.method:
+        members["act"] = _act(record)
+    if request is not None:
+        members["res"] = _resource(request, record.patient, veil, detail)
+    if record.purpose:
+        members["pou"] = {"asserted": record.purpose[:MAX_NAME]}
+    if record.request_id or record.trace:
+        members["ctx"] = _context(record)
     if record.refused is not None:
-        members["refused_token"] = _refused(record.refused, detail)
+        members["refused_token"] = _refused(record.refused, veil, detail)
     if record.found is not None:
         members["search"] = _found(record.found)
     if record.count != 1:
         members["count"] = record.count
-    members["n"] = _n()
-    members["detail"] = detail
-    return members
+    return members, detail
+
+
+def _person(kind: str, identifier: str, veil: Hiding | None) -> dict[str, str]:
+    """Who, as everybody may know who reads the log."""
+    said = {"type": kind[:MAX_TEXT]}
+    if veil is not None and identifier:
+        if veil.hides(kind):
+            said["id_p"] = veil.name(kind, identifier)
+        else:
+            said["id"] = identifier[:MAX_TEXT]
+    return said
+
+
+def _act(record: Record) -> dict[str, str]:
+    method, request = record.method, record.request
+    action = "" if request is None else request.action[:MAX_TEXT]
+    said = {"action": action, "verb": verb.verb(action, method)}
+    if method:
+        said["method"] = verb.known(method)
+    if record.route:
+        said["route"] = record.route[:MAX_TEXT]
+    return said
+
+
+def _resource(request: Request, patient: str, veil: Hiding | None, detail: dict[str, Any]) -> dict[str, str]:
+    kind, identifier = request.resource_type, request.resource_id
+    said = {"type": kind[:MAX_TEXT]}
+    detail["res"] = {"id": identifier[:MAX_TEXT]}
+    if patient:
+        detail["patient"] = {"id": patient[:MAX_TEXT]}
+    if veil is not None:
+        if identifier:
+            said["id_p"] = veil.name(kind, identifier)
+        if patient:
+            said["patient_p"] = veil.name(veil.patient_type, patient)
+    return said
+
+
+def _context(record: Record) -> dict[str, str]:
+    said = {"request_id": record.request_id, "trace": record.trace}
+    return {name: value for name, value in said.items() if value}
 
 
 def _decision(decision: Decision, record: Record) -> dict[str, Any]:
@@ -160,10 +256,10 @@ def _identity(who: Who) -> dict[str, Any]:
     return said
 
 
-def _refused(token: Refused, detail: dict[str, Any]) -> dict[str, Any]:
+def _refused(token: Refused, veil: Hiding | None, detail: dict[str, Any]) -> dict[str, str]:
     said = {"issuer": token.issuer[:MAX_TEXT]}
     if token.subject_id:
-        said["type"] = token.subject_type[:MAX_TEXT]
+        said |= _person(token.subject_type, token.subject_id, veil)
         detail["refused_token"] = {"id": token.subject_id[:MAX_TEXT]}
     return said
 
@@ -183,7 +279,8 @@ def _parts(names: list[str]) -> list[list[str]]:
     parts: list[list[str]] = [[]]
     size = 0
     for name in names:
-        length = 6 * len(name) + 3 if not name.isascii() else 2 * len(name) + 3
+        plain = name.isascii() and name.isprintable()
+        length = 2 * len(name) + 3 if plain else len(json.dumps(name)) + 1
         if size + length > PART and parts[-1]:
             parts.append([])
             size = 0
@@ -194,7 +291,7 @@ def _parts(names: list[str]) -> list[list[str]]:
 
 def _shortened(value: Any) -> Any:
     """The value, with what is large in it told by digest and length."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {name: _shortened(each) for name, each in value.items()}
     data = _dumped(value)
     if len(data) <= LARGE:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pdp.audit.privacy import Veil, veil_of
 from pdp.audit.record import VERSION, encoded, stamp
 from pdp.audit.wal import Wal
 
@@ -22,17 +23,30 @@ FIRST_SLOT: Final = 200
 SECONDS: Final = 30.0
 
 
-def tell(directory: Path, origin: str, kind: str, said: Mapping[str, Any], *, now: int | None = None) -> str:
-    """Put one record on disk; its id. `kind` is one of the schema's; `now`: microseconds since the epoch.
+def tell(
+    directory: Path,
+    origin: str,
+    kind: str,
+    said: Mapping[str, Any],
+    *,
+    now: int | None = None,
+    detail: Mapping[str, Any] | None = None,
+    veil: Veil | None = None,
+) -> str:
+    """Put one record on disk; its id. `kind` is one of the schema's; `now`: microseconds since the epoch. Ids of people
+    and things stand in `detail`, which is encrypted as that of a decision is, by `veil` or with the keys that the log
+    itself names.
 
     Raises EvidenceError: it is not on record, and what it was to be about must not happen.
     """
     identifier = f"told-{secrets.token_hex(8)}"
     moment = time.time_ns() // 1_000 if now is None else now
     first = {"v": VERSION, "id": identifier, "kind": kind, "ts": stamp(moment), "by": getpass.getuser()}
+    members = {**first, **said, "n": secrets.token_hex(16)}
+    payload = encoded(members, detail, (veil or veil_of(directory)) if detail else None, moment)
     wal = Wal(directory, origin, segment_bytes=SEGMENT_BYTES, reserve_bytes=SEGMENT_BYTES, first_slot=FIRST_SLOT)
     try:
-        wal.append([encoded({**first, **said, "n": secrets.token_hex(16)})]).wait(SECONDS)
+        wal.append([payload]).wait(SECONDS)
     finally:
         wal.close()
     return identifier

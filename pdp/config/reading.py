@@ -97,6 +97,14 @@ def text(given: object, _base: Path) -> str:
     return given
 
 
+def words(given: object, _base: Path) -> tuple[str, ...]:
+    """A list of texts; in a variable, with commas between them."""
+    found = given.split(",") if isinstance(given, str) else given
+    if not isinstance(found, list) or not all(isinstance(each, str) and each.strip().isprintable() for each in found):
+        raise ValueError("must list texts")
+    return tuple(each.strip() for each in found if each.strip())
+
+
 def origin(given: object, _base: Path) -> str:
     """The name of a log: it stands in records, in keys and in the first line of a signed checkpoint."""
     if not isinstance(given, str) or not 0 < len(given) <= 255 or NO_ORIGIN.search(given):

@@ -71,6 +71,20 @@ class Settings:
     audit_origin: Annotated[str, reading.origin] = ""
     # The size of a segment of the write-ahead log. Each worker has two of them on disk from the start, of zeros.
     audit_segment_megabytes: Annotated[int, reading.number(1, 1_024)] = 64
+    # How a record holds whom and what it is about. `encrypted`: with a key for each day, which can be erased; beside that
+    # only pseudonyms. `clear`: readable for whoever reads the log.
+    audit_details: Annotated[Literal["encrypted", "clear"], reading.choice("encrypted", "clear")] = "encrypted"
+    # How the subjects of decisions stand in the part of a record that is not encrypted: by their id (`clear`), or under a
+    # pseudonym. Patients, and subjects of the types in `audit_patient_subject_types`, are under a pseudonym in any case.
+    audit_subjects: Annotated[Literal["clear", "pseudonym"], reading.choice("clear", "pseudonym")] = "clear"
+    # The (wire) types of subjects who are patients or their relatives: a list, in the environment with commas.
+    audit_patient_subject_types: Annotated[tuple[str, ...], reading.words] = ()
+    # Where the keys of pseudonyms and of encrypted details are (mode 0700), made at the first start. When it is not set:
+    # `privacy` in `audit_dir`.
+    audit_privacy_dir: Annotated[Path | None, reading.path] = None
+    # The file (mode 0600) with the key that all those keys are wrapped with, made at the first start. On another volume
+    # than `audit_privacy_dir`, whoever has a copy of that directory has nothing. When it is not set: `master.key` in it.
+    audit_master_key_file: Annotated[Path | None, reading.path] = None
     # Where sessions and revocations are kept over a restart (mode 0700).
     state_dir: Annotated[Path, reading.path] = Path("state")
     # The file with the secret of every enforcement point whose profile names no `secret_file` of its own: 16 to 512
@@ -318,7 +332,7 @@ def reference() -> str:
         if text.startswith("# "):
             comment += text[1:]
         elif name in READERS and comment:
-            default = f" Default: `{defaults[name]}`." if defaults[name] not in (None, "") else ""
+            default = f" Default: `{defaults[name]}`." if defaults[name] not in (None, "", ()) else ""
             body = textwrap.fill(f"`PDP_{name.upper()}`.{default}{comment}", 120, break_long_words=False)
             paragraphs.append(f"### `{name}`\n\n{body}\n")
             comment = ""

@@ -15,6 +15,7 @@ from pdp.serve import tls
 from pdp.serve.app import Application
 from pdp.serve.process import die_with, say
 from pdp.serve.runtime import Runtime
+from pdp.serve.veiling import veil
 
 KEEP_ALIVE_SECONDS: Final = 120  # above the idle timeout of Envoy's pools in use, so that it is the one to close
 DRAIN_SECONDS: Final = 5
@@ -82,6 +83,7 @@ class Decisions(BaseApplication):  # type: ignore[misc]
             settings.audit_dir,
             settings.audit_origin,
             alarm=lambda said: say(f"ALARM: {said}"),
+            veil=veil(settings),
             durability=settings.audit_durability,
             segment_bytes=settings.audit_segment_megabytes * 1_048_576,
         )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pdp.config import Address, ConfigError, Settings
 from pdp.config.peps import DOORS
-from pdp.serve import limits, port, preflight, tls
+from pdp.serve import limits, port, preflight, tls, veiling
 from pdp.serve.process import die_with, forget_signals, say
 from pdp.serve.runtime import Runtime, make_key, open_directory
 
@@ -269,7 +269,7 @@ def _audit_problems(settings: Settings) -> list[str]:
         return [f"audit_dir: {settings.audit_dir} cannot be made: {error.strerror}"]
     if not os.access(settings.audit_dir, os.W_OK | os.X_OK):
         return [f"audit_dir: {settings.audit_dir} cannot be written"]
-    return []
+    return veiling.problems(settings)
 
 
 def _state_problems(settings: Settings) -> list[str]:
@@ -308,6 +308,8 @@ def announce(settings: Settings, known: bool) -> None:
         bare = [each.name for each in settings.profiles if each.open and each.doors & doors]
         if bare and (where is settings.http_listen or port.wanted(settings)):
             say(f"WARNING: no secret for {', '.join(bare)}: whoever reaches {where} may ask (loopback only)")
+    if settings.audit_details == "clear":
+        say("WARNING: whom and what decisions are about stands in clear in the records (audit_details)")
     if settings.audit_durability != "synced":
         say("WARNING: records are written but not synced: a power failure loses those of permits that were given")
     if settings.trust_unverified_subject_header:

@@ -58,7 +58,7 @@ def test_every_member_of_a_decision_has_its_place() -> None:
             "obligations": [{"name": "notify", "rule": "readers"}],
             "fields": {"released": ["/a"], "masked": ["/b"]},
         },
-        "act": {"action": "read"},
+        "act": {"action": "read", "verb": "R"},
         "res": {"type": "record"},
         "sub": {"type": "user"},
         "detail": {"res": {"id": "record-1"}, "sub": {"id": "alice"}},
