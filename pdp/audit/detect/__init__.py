@@ -1,0 +1,1 @@
+"""Misuse of permitted access, found in the log afterwards. Never on the decision path."""
