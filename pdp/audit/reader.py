@@ -127,9 +127,22 @@ class Slot:
             if index and number != there[index - 1] + 1:
                 raise Corrupt("missing-segment", self.number, there[index - 1] + 1, 0)
             following = there[index + 1] if index + 1 < len(there) else 0
-            for read, frame in self._segment(number, position, following, sync):
-                position = read
-                yield position, frame
+            try:
+                for read, frame in self._segment(number, position, following, sync):
+                    position = read
+                    yield position, frame
+            except Corrupt as corrupt:
+                if not self._given_up(corrupt, there[-1]):
+                    raise
+                if corrupt.segment != number:
+                    for read, frame in self._segment(number, position, 0, sync):
+                        yield read, frame
+                return
+
+    def _given_up(self, corrupt: Corrupt, last: int) -> bool:
+        """Was it the newest segment, which failed before its writer put a frame into it, and was deleted meanwhile?"""
+        gone = corrupt.kind == "missing-segment" and corrupt.segment == last
+        return gone and last not in numbers(self.path)
 
     def tail(self) -> Tail:
         """Where a writer goes on. Frames behind damage count: no seq is given twice. Raises OSError."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit import frames
+from pdp.audit import frames, reader
 from pdp.audit.frames import HEADER_BYTES, Frame
 from pdp.audit.reader import START, Corrupt, Position, Slot, Torn, slots
 from tests.unit.audit.disks import opened, record
@@ -259,3 +259,23 @@ def test_what_was_read_is_removed_but_never_the_newest(slot: Slot) -> None:
     assert slot.remove_before(last) == last.segment - 1
     assert list(slot.frames(last)) == []
     assert slot.remove_before(last._replace(segment=99)) == 0
+
+
+def test_a_segment_that_failed_and_went_while_it_was_read_is_not_missed(
+    slot: Slot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer deletes what failed before a frame stood in it; between our listing and our reading, too."""
+    whole, real, seen = positions(slot), reader.numbers, list[int]()
+
+    def listed(path: Path) -> list[int]:
+        there = real(path)
+        seen.append(len(there))
+        return [*there, there[-1] + 1] if len(seen) == 1 else there
+
+    monkeypatch.setattr(reader, "numbers", listed)
+    assert positions(slot) == whole
+    seen.clear()
+    assert list(slot.frames(whole[-1][0])) == []
+    monkeypatch.setattr(reader, "numbers", lambda path: [*real(path), 99])
+    with pytest.raises(Corrupt, match="missing-segment"):
+        positions(slot)
