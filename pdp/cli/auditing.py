@@ -16,6 +16,7 @@ from pdp.cli.reading import raw
 if TYPE_CHECKING:
     from pdp.audit.leaf import Opener
     from pdp.audit.note import VerifierKey
+    from pdp.audit.vault import Vault
 
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_KEY_BYTES: Final = 1 << 20
@@ -120,17 +121,52 @@ class Progress:
 
 def add_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--directory", metavar="DIR", default="", help="the audit directory (else as the settings say)")
+    add_privacy(parser)
 
 
-def opener(_where: Path) -> Opener:
-    """What opens the details of this log, as far as whoever asks has the keys."""
+def add_privacy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--privacy-dir", metavar="DIR", default="", help="the keys of the details (else where the log says they are)"
+    )
+    parser.add_argument(
+        "--master-key-file", metavar="FILE", default="", help="the key of those keys, when it is not beside them"
+    )
+
+
+def vault(where: Path, args: argparse.Namespace | None = None) -> Vault | None:
+    """The keys of this log, with `add_privacy`'s arguments; None where neither they nor the log name any."""
+    from pdp.audit.evidence import EvidenceError
+    from pdp.audit.privacy import vault_of
+
+    given, master = getattr(args, "privacy_dir", ""), getattr(args, "master_key_file", "")
+    try:
+        return vault_of(where, Path(given) if given else None, Path(master) if master else None)
+    except EvidenceError as error:
+        raise Failure(str(error)) from error
+
+
+def opener(where: Path, args: argparse.Namespace | None = None) -> Opener:
+    """What opens the details of this log, as far as whoever asks has the keys; what they have not is said once."""
+    from pdp.audit import state
+    from pdp.audit.evidence import EvidenceError
     from pdp.audit.leaf import PLAIN
+    from pdp.audit.privacy import Keys
 
-    return PLAIN
+    found = vault(where, args)
+    if found is None:
+        if not (where / state.DIRECTORY).is_dir():
+            print(f"pdp: {where} names no keys: details that are encrypted stay so (--privacy-dir)", file=sys.stderr)
+        return PLAIN
+    try:
+        found.check()
+    except EvidenceError as error:
+        print(f"pdp: {error}: details stay encrypted", file=sys.stderr)
+    return Keys(found)
 
 
-def recorded(where: Path, kind: str, said: Mapping[str, Any]) -> None:
+def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[str, Any] | None = None) -> None:
     """Put on record what is about to be done with the log, before it is done. Raises Failure: it must not be done.
+    Ids of people and things stand in `detail`, which is encrypted.
 
     Where nothing is written any more, because it is a copy of the log alone, that is said, and it goes on.
     """
@@ -143,7 +179,7 @@ def recorded(where: Path, kind: str, said: Mapping[str, Any]) -> None:
         if known is None:
             print(f"pdp: {where} is a copy of a log: what is read in it is on no record", file=sys.stderr)
             return
-        tell(where, known.origin, kind, said)
+        tell(where, known.origin, kind, said, detail=detail)
     except EvidenceError as error:
         hint = "the log is read by whoever may also write to it, as the service does: run this as its user"
         raise Failure(f"this cannot be put on record, so it is not done: {error}", hint) from error
