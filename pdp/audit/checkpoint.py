@@ -51,9 +51,16 @@ def sign(checkpoint: Checkpoint, private: Ed25519PrivateKey) -> bytes:
 
 def parse(text: str) -> Checkpoint:
     """The three lines of a note's text. Raises NoteError; also for extension lines, which we never write."""
-    lines = text.split("\n")
-    if len(lines) != 4 or lines[3] or not lines[0]:
+    if text.count("\n") != 3:
         raise NoteError("a checkpoint has three lines")
+    return head(text)
+
+
+def head(text: str) -> Checkpoint:
+    """The same of any log, whose checkpoints may go on behind the third line. Raises NoteError."""
+    lines = text.split("\n")
+    if len(lines) < 4 or not lines[0] or not all(lines[:-1]) or lines[-1]:
+        raise NoteError("a checkpoint has three lines, or more, and none of them is empty")
     size = lines[1]
     if not (size.isascii() and size.isdigit()) or (size[0] == "0" and size != "0") or len(size) > DIGITS:
         raise NoteError("the size in the checkpoint is not a number")

@@ -49,18 +49,7 @@ class Keys:
 
     def private(self, epoch: int) -> Ed25519PrivateKey:
         """Raises EvidenceError, also where others may read it."""
-        path = self._private(epoch)
-        try:
-            data = path.read_bytes()
-            mode = path.stat().st_mode
-            key = load_pem_private_key(data, None)
-        except (OSError, ValueError, TypeError) as error:
-            raise EvidenceError(f"the signing key {path.name} cannot be read") from error
-        if stat.S_IMODE(mode) & 0o077:
-            raise EvidenceError(f"the signing key {path.name} is open to others than its owner")
-        if not isinstance(key, Ed25519PrivateKey):
-            raise EvidenceError(f"the signing key {path.name} is not an Ed25519 key")
-        return key
+        return private_in(self._private(epoch))
 
     def destroy(self, epoch: int) -> None:
         """The private one; nobody signs with it again."""
@@ -90,6 +79,28 @@ class Keys:
 
     def _public(self, epoch: int) -> Path:
         return self.directory / f"{epoch}.vkey"
+
+
+def private_in(path: Path) -> Ed25519PrivateKey:
+    """The private key in a file. Raises EvidenceError, also where others may read it."""
+    try:
+        data = path.read_bytes()
+        mode = path.stat().st_mode
+        key = load_pem_private_key(data, None)
+    except (OSError, ValueError, TypeError) as error:
+        raise EvidenceError(f"the signing key {path.name} cannot be read") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise EvidenceError(f"the signing key {path.name} is open to others than its owner")
+    if not isinstance(key, Ed25519PrivateKey):
+        raise EvidenceError(f"the signing key {path.name} is not an Ed25519 key")
+    return key
+
+
+def kept(path: Path, files: Files) -> Ed25519PrivateKey:
+    """The same, made if there is no such file. Raises OSError and EvidenceError."""
+    if not os.path.lexists(path):
+        files.put(path, _pem(Ed25519PrivateKey.generate()))
+    return private_in(path)
 
 
 def published(directory: Path) -> list[VerifierKey]:

@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import ClassVar, Final, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -37,16 +37,18 @@ class BadSignature(NoteError):
 class VerifierKey:
     """A public key with its name. `str()` is what the specification calls a vkey: `name+hex+base64`."""
 
+    kind: ClassVar[bytes] = ED25519  # what is signed: the text itself
+
     name: str
     public: bytes  # 32 bytes
 
     @property
     def number(self) -> bytes:
         """The key ID: four bytes, not secure against somebody who looks for a collision, and not used as if."""
-        return sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:4]
+        return sha256(self.name.encode() + b"\n" + self.kind + self.public).digest()[:4]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.number.hex()}+{b64encode(ED25519 + self.public).decode()}"
+        return f"{self.name}+{self.number.hex()}+{b64encode(self.kind + self.public).decode()}"
 
     def signed(self, text: bytes, signature: bytes) -> bool:
         try:
@@ -56,8 +58,16 @@ class VerifierKey:
         return True
 
 
+Key = TypeVar("Key", bound=VerifierKey)
+
+
 def vkey(text: str) -> VerifierKey:
-    """Read a vkey. Raises NoteError."""
+    """Read the vkey of a log. Raises NoteError."""
+    return key_of(text, VerifierKey)
+
+
+def key_of(text: str, sort: type[Key]) -> Key:
+    """Read a vkey of one sort. Raises NoteError."""
     parts = text.strip().split("+", 2)
     if len(parts) != 3 or not valid_name(parts[0]):
         raise NoteError("a vkey is a name, a number and a key with a `+` between them")
@@ -65,9 +75,9 @@ def vkey(text: str) -> VerifierKey:
         material = decoded(parts[2])
     except NoteError as error:
         raise NoteError("the key in the vkey is not base64") from error
-    if material[:1] != ED25519 or len(material) != 33:
-        raise NoteError("the key in the vkey is not an Ed25519 key")
-    key = VerifierKey(parts[0], material[1:])
+    if material[:1] != sort.kind or len(material) != 33:
+        raise NoteError("the key in the vkey is not an Ed25519 key of this sort")
+    key = sort(parts[0], material[1:])
     if parts[1] != key.number.hex():
         raise NoteError("the number in the vkey is not the one of its key")
     return key
@@ -133,22 +143,28 @@ def _signature(line: str) -> Signature:
 
 
 def verified(note: Note, keys: Iterable[VerifierKey]) -> tuple[VerifierKey, ...]:
-    """Which of the keys signed it, at least one. Raises UnknownSigner or BadSignature.
+    """Which of the keys signed it, at least one. Raises UnknownSigner or BadSignature."""
+    signers = tuple(key for key, _ in signed_by(note, keys))
+    if not signers:
+        raise UnknownSigner("it is signed by no key that is known")
+    return signers
+
+
+def signed_by(note: Note, keys: Iterable[Key]) -> list[tuple[Key, bytes]]:
+    """Which of the keys signed it, and their signatures. Raises BadSignature.
 
     Signatures of others are ignored, as the specification demands; a wrong one of a key that we know spoils the note.
     """
-    known: Mapping[tuple[str, bytes], VerifierKey] = {(each.name, each.number): each for each in keys}
-    signers = []
+    known: Mapping[tuple[str, bytes], Key] = {(each.name, each.number): each for each in keys}
+    found = []
     for each in note.signatures:
         key = known.get((each.name, each.number))
         if key is None:
             continue
         if not key.signed(note.text.encode(), each.signature):
             raise BadSignature(f"the signature of {key.name} is wrong")
-        signers.append(key)
-    if not signers:
-        raise UnknownSigner("it is signed by no key that is known")
-    return tuple(signers)
+        found.append((key, each.signature))
+    return found
 
 
 def sign(text: str, name: str, private: Ed25519PrivateKey) -> bytes:
@@ -156,8 +172,16 @@ def sign(text: str, name: str, private: Ed25519PrivateKey) -> bytes:
     if not text.endswith("\n") or not valid_name(name) or any(ord(each) < 32 and each != "\n" for each in text):
         raise NoteError("this cannot be signed as a note")
     key = verifier(name, private)
-    value = b64encode(key.number + private.sign(text.encode())).decode()
-    return f"{text}\n{_DASH}{name} {value}\n".encode()
+    return f"{text}\n{line(key, private.sign(text.encode()))}".encode()
+
+
+def line(key: VerifierKey, signature: bytes) -> str:
+    """One signature, as it stands below the text."""
+    return line_of(Signature(key.name, key.number, signature))
+
+
+def line_of(found: Signature) -> str:
+    return f"{_DASH}{found.name} {b64encode(found.number + found.signature).decode()}\n"
 
 
 def verifier(name: str, private: Ed25519PrivateKey) -> VerifierKey:

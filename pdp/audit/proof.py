@@ -76,16 +76,22 @@ def _identifier(record: bytes) -> object:
 def prove(log: Path, index: int, record: bytes, keys: Iterable[VerifierKey]) -> bytes:
     """The file. It was checked before it is handed out. Raises EvidenceError."""
     keys = list(keys)
-    data, head = published(log, keys)
+    return made(log, index, record, published(log, keys)[0], keys)
+
+
+def made(log: Path, index: int, record: bytes, data: bytes, keys: Iterable[VerifierKey]) -> bytes:
+    """The same with a checkpoint that is given."""
+    keys = list(keys)
     try:
+        head = checkpoint.read(data, keys).checkpoint
         path = merkle.inclusion(index, head.size, Tiles(log, head.size).perfect)
         lines = [HEADER, f"extra {b64encode(record).decode()}", f"index {index}"]
         lines += [b64encode(each).decode() for each in path]
-        made = "\n".join([*lines, "", ""]).encode() + data
-        check(made, keys)
-    except ProofError as error:
+        file = "\n".join([*lines, "", ""]).encode() + data
+        check(file, keys)
+    except (ProofError, NoteError) as error:
         raise EvidenceError(f"record {index} cannot be proven, the log was changed: {error}") from error
-    return made
+    return file
 
 
 def check(data: bytes, keys: Iterable[VerifierKey]) -> Proven:

@@ -11,7 +11,12 @@ from pdp.cli.failure import USAGE
 if TYPE_CHECKING:
     from pdp.cli.main import Subparsers
 
-VERBS: Final = {"verify": "audit_verify", "prove": "audit_prove", "check-proof": "audit_check_proof"}
+VERBS: Final = {
+    "verify": "audit_verify",
+    "prove": "audit_prove",
+    "check-proof": "audit_check_proof",
+    "witness": "audit_witness",
+}
 
 
 def add(subparsers: Subparsers) -> None:
