@@ -50,13 +50,21 @@ class Engine:
         self._undeclared = self._finished(Answer(combine.UNDECLARED), NO_CAPABILITIES)
         self._bad_request = self.refused(Reason.BAD_REQUEST)
 
-    def decide(self, request: Request, now: int, capabilities: Capabilities = NO_CAPABILITIES) -> Decision:
-        """The answer at `now`, from the cache where one holds. Raises PdpFault for a fault of ours alone."""
+    def decide(
+        self,
+        request: Request,
+        now: int,
+        capabilities: Capabilities = NO_CAPABILITIES,
+        evaluated: list[bool] | None = None,
+    ) -> Decision:
+        """The answer at `now`, from the cache where one holds; `evaluated` gets a member where none did. Raises PdpFault
+        for a fault of ours alone.
+        """
         try:
             key = self._keys[request.subject_type, request.action, request.resource_type](request)
             entry = self._entries[key]
         except (KeyError, TypeError, Uncacheable):
-            return self._fill(request, now, capabilities)
+            return self._fill(request, now, capabilities, evaluated)
         if entry.evaluated <= now < entry.until and entry.evictions == self._cache.evictions:
             answer = entry.answer
             known, decision = answer.last
@@ -65,7 +73,7 @@ class Engine:
             return self._finished(answer, capabilities, request.searched_fields)
         if entry.evaluated <= now < entry.until and self._cache.outlives(entry, self.entities.rows):
             return self._finished(entry.answer, capabilities, request.searched_fields)
-        return self._fill(request, now, capabilities)
+        return self._fill(request, now, capabilities, evaluated)
 
     def decide_uncached(self, request: Request, now: int, capabilities: Capabilities = NO_CAPABILITIES) -> Decision:
         """The same answer, without the cache. `valid_until` speaks of time alone, also where something is unknown."""
@@ -105,7 +113,9 @@ class Engine:
         """The deny for a request that no rule has seen."""
         return Decision(Effect.DENY, reason, program_digest=self.program.digest, data_revision=self.entities.revision)
 
-    def _fill(self, request: Request, now: int, capabilities: Capabilities) -> Decision:
+    def _fill(self, request: Request, now: int, capabilities: Capabilities, evaluated: list[bool] | None) -> Decision:
+        if evaluated is not None:
+            evaluated.append(True)
         prepared = self._prepared(request)
         if prepared is None:
             return self._undeclared

@@ -27,6 +27,7 @@ class Match(NamedTuple):
     claims: Mapping[str, Any] | None  # None: the path claims nothing about the resource
     searched_fields: frozenset[str]
     route: Route
+    pattern: str = ""  # of the path, as it is declared
 
 
 class NoRoute(Exception):
@@ -40,11 +41,23 @@ class NoRoute(Exception):
 class _Ready:
     """A route with all that is the same for every request worked out."""
 
-    __slots__ = ("actions", "claims", "declared", "fields", "methods", "required", "resource", "resource_type", "route")
+    __slots__ = (
+        "actions",
+        "claims",
+        "declared",
+        "fields",
+        "methods",
+        "pattern",
+        "required",
+        "resource",
+        "resource_type",
+        "route",
+    )
 
     def __init__(self, route: Route, schema: Schema) -> None:
         self.route = route
         self.methods = route.methods
+        self.pattern = pattern(route)
         self.declared = frozenset(parameter.name for parameter in route.query)
         self.required = frozenset(parameter.name for parameter in route.query if not parameter.optional)
         self.fields = tuple((parameter.name, parameter.fields) for parameter in route.query)
@@ -64,7 +77,13 @@ class _Ready:
             claims,
             NO_FIELDS.union(*searched),
             self.route,
+            self.pattern,
         )
+
+
+def pattern(route: Route) -> str:
+    """The path as it is declared: nothing of a request."""
+    return "".join(f"/{{{each.text}}}" if each.parameter else f"/{each.text}" for each in route.segments) or "/"
 
 
 class _Identifier:

@@ -161,6 +161,7 @@ class Api:
             except Refused as refused:
                 record = self._desk.refusal(exchange, decision_id, refused.reason, refused.kind)
                 record.request = request
+                self._desk.about(record, exchange, snapshot)
                 return record
         return self._desk.decided(snapshot, request, profile, exchange, decision_id)
 

@@ -81,6 +81,7 @@ class Application:
         door, handler = found
         metrics, started = self.worker.metrics, perf_counter_ns()
         exchange = self._desk.exchange(door)
+        exchange.headers = scope["headers"]
         self._in_flight += 1
         try:
             if self._in_flight > self._settings.max_in_flight or self.worker.late:

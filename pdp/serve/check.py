@@ -71,6 +71,7 @@ class Check:
         """One snapshot and one `now` for all the actions that the request is; one record for all of them, for which
         `asked` and `asked_here` wait. Raises Waiting, then nothing was recorded.
         """
+        exchange.method, exchange.headers = original.method, original.headers or exchange.headers
         snapshot = self._desk.worker.snapshot
         if snapshot is None:
             return self.refused(exchange, Reason.FAULT, "no-program")
@@ -86,15 +87,15 @@ class Check:
             match = snapshot.table.match(original.method, original.path, original.query)
         except NoRoute as refused:
             return self.refused(exchange, Reason.NO_ROUTE, refused.kind)
+        exchange.route = match.pattern
         return self._decided(caller, match, original.query, profile, exchange, snapshot)
 
     def _decided(
         self, caller: Caller, match: Match, query: bytes, profile: Profile, exchange: Exchange, snapshot: Snapshot
     ) -> Verdict:
-        smart, limits, patient = self._smart, self._limits, ""
-        if caller.scopes is not None or not limits.none:  # Nobody else asks whose data it is.
-            resource = (match.resource_type, match.resource_id)
-            patient = patient_of(smart, *resource, snapshot.engine.entities, snapshot.schema)
+        smart, limits = self._smart, self._limits
+        resource = (match.resource_type, match.resource_id)
+        exchange.patient = patient = patient_of(smart, *resource, snapshot.engine.entities, snapshot.schema)
         missing = scopes.refused(smart, caller, match.actions, match.resource_type, patient, query)
         if missing:
             exchange.request = _requests(caller, match, None)[0]
@@ -125,6 +126,7 @@ class Check:
         if len(records) > 1:
             record.request = replace(asked[0], action="+".join(match.actions))
             record.discarded = sorted({name for each in records for name in each.discarded})
+            record.cached = all(each.cached for each in records)
         decisions = [each.decision for each in records]
         decision = together(decisions)
         challenge = step_up(decision, self._step_up, decisions)

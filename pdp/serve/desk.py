@@ -18,8 +18,9 @@ from pdp.audit.log import EvidenceError, Log, Record, Refused, Who
 from pdp.audit.wal import Overloaded, Ticket
 from pdp.config import Profile, Settings
 from pdp.config.peps import NOBODY, PROXY_DOORS
-from pdp.doors import authzen, duties
+from pdp.doors import authzen, correlation, duties
 from pdp.doors.admission import admitted
+from pdp.doors.original import Headers
 from pdp.identity.caller import Caller, Suspect
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
@@ -36,6 +37,9 @@ EXT_AUTHZ: Final = "ext_authz"
 GRPC: Final = "grpc"
 FORWARD_AUTH: Final = "forward_auth"
 OPA: Final = "opa"
+
+PURPOSE: Final = "purpose"
+"""The attribute of the context that says what a request is for."""
 
 RECORD_SECONDS: Final = 10.0
 """How long a thread waits for the disk. The record may still be written after that: of a permit that was not given."""
@@ -73,6 +77,10 @@ class Exchange:
     request: Request | None = None  # once it is known what is asked
     retry_after: int = 0  # seconds, where a limit refuses
     handed: list[Handed] = field(default_factory=list)  # what the answer has to wait for
+    headers: Headers = ()  # of the client's request at a proxy door, of the question elsewhere
+    method: str = ""  # of the client's request, at a proxy door
+    route: str = ""  # the pattern that its path fits
+    patient: str | None = None  # whose data all of it is about; None: each question is looked at
     receipt: str = ""  # of its record, or of the first of several, once they are on disk
 
 
@@ -112,13 +120,15 @@ class Desk:
             limited = self.taken(snapshot, request, profile, exchange)
         believed, discarded = admitted(request, snapshot.schema, profile.may_assert, profile.context)
         if limited:
-            decision = Decision(Effect.DENY, Reason.RATE_LIMITED)
+            decision, cached = Decision(Effect.DENY, Reason.RATE_LIMITED), None
         else:
             can = profile.capabilities
             if duties.SUPPORTED in request.context:
                 can = duties.narrowed(can, request.context)
-            decision = snapshot.engine.decide(believed, exchange.now, can)
-        return Record(
+            evaluated: list[bool] = []
+            decision = snapshot.engine.decide(believed, exchange.now, can, evaluated)
+            cached = not evaluated
+        record = Record(
             exchange.now,
             decision_id,
             exchange.door,
@@ -127,10 +137,24 @@ class Desk:
             request,
             discarded,
             limited,
-            program_digest=snapshot.digest,
-            data_revision=snapshot.revision,
-            who=who_of(exchange.caller),
+            cached,
+            snapshot.digest,
+            snapshot.revision,
+            who_of(exchange.caller),
+            purpose=purpose_of(believed),
         )
+        self.about(record, exchange, snapshot)
+        return record
+
+    def about(self, record: Record, exchange: Exchange, snapshot: Snapshot | None) -> None:
+        """What of the request stands in the record beside what was decided."""
+        record.method, record.route = exchange.method, exchange.route
+        record.request_id, record.trace = correlation.names(exchange.headers)
+        if exchange.patient is not None:
+            record.patient = exchange.patient
+        elif record.request is not None and snapshot is not None:
+            resource = (record.request.resource_type, record.request.resource_id)
+            record.patient = patient_of(self.settings.smart, *resource, snapshot.engine.entities, snapshot.schema)
 
     def taken(self, snapshot: Snapshot, request: Request, profile: Profile, exchange: Exchange) -> str:
         """Count one request; the request is told what is left. "", or the word of the limit that refuses."""
@@ -149,7 +173,7 @@ class Desk:
         decision = Decision(Effect.DENY, reason)
         who = who_of(exchange.caller)
         token = exchange.suspect if who is None else None
-        return Record(
+        record = Record(
             exchange.now,
             decision_id,
             exchange.door,
@@ -161,6 +185,8 @@ class Desk:
             who=who,
             refused=None if token is None else Refused(token.issuer, token.subject_type, token.subject_id),
         )
+        self.about(record, exchange, self.worker.snapshot)
+        return record
 
     def recorded(self, records: list[Record], exchange: Exchange, essential: bool = True) -> bool:
         """Are they on their way to the disk? If not, nothing may be permitted; else not before they are `kept`."""
@@ -307,6 +333,12 @@ def _anybodys(exchange: Exchange, reason: Reason) -> bool:
     if reason is Reason.OVERLOADED or exchange.pep == NOBODY:
         return True
     return exchange.door in PROXY_DOORS and reason in (Reason.UNAUTHENTICATED, Reason.BAD_REQUEST)
+
+
+def purpose_of(believed: Request) -> str:
+    """What the request is for, as it says itself and may say; "" where it says nothing."""
+    purpose = believed.context.get(PURPOSE)
+    return purpose if isinstance(purpose, str) else ""
 
 
 def who_of(caller: Caller | None) -> Who | None:

@@ -137,7 +137,8 @@ class Door:
     def _after(self, exchange: Exchange) -> Exchange:
         """The record of the permit stays, under its own id; the deny that leaves instead has another one."""
         after = self._desk.exchange(exchange.door)
-        after.pep, after.caller = exchange.pep, exchange.caller
+        after.pep, after.caller, after.headers = exchange.pep, exchange.caller, exchange.headers
+        after.method, after.route = exchange.method, exchange.route
         return after
 
     def _refused(self, exchange: Exchange, reason: Reason, kind: str) -> bytes:

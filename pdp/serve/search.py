@@ -26,7 +26,7 @@ from pdp.doors.search import Asked
 from pdp.model.decision import Capabilities, Decision, Effect, Obligation, Reason
 from pdp.model.request import Request, RequestError
 from pdp.serve.compartment import patient_of
-from pdp.serve.desk import Desk, Exchange, who_of
+from pdp.serve.desk import Desk, Exchange, purpose_of, who_of
 from pdp.serve.http import JSON, NO_STORE, Answer
 from pdp.serve.limits import Taken
 from pdp.serve.snapshot import Snapshot
@@ -107,7 +107,7 @@ class Searches:
         can = duties.narrowed(profile.capabilities, asked.request.context)
         start = (0 if place is None else place.position, limit, settings.max_search_candidates, within)
         walk = await self._walked(asked.kind, believed, exchange.now, can, snapshot.engine, start)
-        record = self._record(asked, walk, profile, exchange, snapshot, discarded)
+        record = self._record(asked, walk, profile, exchange, snapshot, discarded, purpose_of(believed))
         if not desk.recorded([record], exchange):
             return desk.unrecorded(exchange)
         return self._page(asked, walk, profile, exchange, snapshot, place)
@@ -184,10 +184,11 @@ class Searches:
         exchange: Exchange,
         snapshot: Snapshot,
         discarded: tuple[str, ...],
+        purpose: str,
     ) -> Record:
         more = walk.next_position >= 0
         names = tuple(hit.name for hit in walk.hits)
-        return Record(
+        record = Record(
             exchange.now,
             exchange.decision_id,
             exchange.door,
@@ -199,7 +200,10 @@ class Searches:
             data_revision=snapshot.revision,
             who=who_of(exchange.caller),
             found=Found(asked.kind, names, walk.looked_at, walk.undecided, more),
+            purpose=purpose,
         )
+        self._desk.about(record, exchange, snapshot)
+        return record
 
     # ------------------------------------------------------------------------------------------------------- refusing
 

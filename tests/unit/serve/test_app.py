@@ -41,7 +41,7 @@ class FakeEngine:
         self.asked: list[tuple[Request, int, Capabilities]] = []
         self.entities = Entities()
 
-    def decide(self, request: Request, now: int, capabilities: Capabilities) -> Decision:
+    def decide(self, request: Request, now: int, capabilities: Capabilities, evaluated: list[bool]) -> Decision:
         self.asked.append((request, now, capabilities))
         if request.subject_id == "boom":
             raise RuntimeError("078-05-1120")
@@ -240,9 +240,9 @@ def test_checklist_30_a_batch_sees_one_snapshot_and_one_now(world: World) -> Non
     engine, app = world.engine, world.app
     decide = engine.decide
 
-    def decide_and_swap(request: Request, now: int, capabilities: Capabilities) -> Decision:
+    def decide_and_swap(request: Request, now: int, capabilities: Capabilities, evaluated: list[bool]) -> Decision:
         app.worker.snapshot = None  # A swap in the middle of the batch.
-        return decide(request, now, capabilities)
+        return decide(request, now, capabilities, evaluated)
 
     engine.decide = decide_and_swap  # type: ignore[method-assign]
     answer = world.ask(path=b"/access/v1/evaluations", body=json.dumps(BODY | {"evaluations": [{}] * 5}).encode())
