@@ -108,7 +108,9 @@ def _of_slot(
         kind = Kind.TAIL_DROPPED if corrupt.kind.startswith("missing") else Kind.TAIL_CHANGED
         yield Finding(kind, str(corrupt))
         return
-    end = max(last, slot.tail().seq)
+    tail = slot.tail()
+    # What has still to be moved from a segment that failed may be sealed already.
+    end = max(last, tail.seq, *(frame.seq for frame in tail.unmoved))
     if end < lane.seq:
         yield Finding(Kind.TAIL_DROPPED, f"wal/{slot.number} ends with number {end}, and {lane.seq} is sealed")
 

@@ -23,10 +23,11 @@ from pathlib import Path
 from threading import Condition, Event, Lock, Thread
 from typing import Any, Final, Literal
 
-from pdp.audit import frames, slots
+from pdp.audit import frames, heartbeat, slots
 from pdp.audit.disk import Disk
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.frames import CONTROL, FIRST_OF_BATCH, HEADER_BYTES, MAX_PAYLOAD, RECORD, Frame, Header, chained
+from pdp.audit.heartbeat import Tally
 from pdp.audit.reader import Slot, Tail
 from pdp.audit.record import status
 from pdp.audit.segment import RESERVE, SPARE, Segment, name_of, usable
@@ -163,9 +164,14 @@ class Wal:
         disk: Disk | None = None,
         alarm: Callable[[str], None] = lambda _: None,
         clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], int] = heartbeat.monotonic,
         retry_seconds: float = RETRY_SECONDS,
+        heartbeat_seconds: float = 0.0,
     ) -> None:
-        """Take a slot below the audit directory and go on where its last writer ended. Raises EvidenceError."""
+        """Take a slot below the audit directory and go on where its last writer ended. Raises EvidenceError.
+
+        `heartbeat_seconds`: between two heartbeats; 0: none.
+        """
         self._disk = disk or Disk()
         self._origin = origin
         self._synced = durability == "synced"
@@ -177,7 +183,9 @@ class Wal:
         self._boot = boot if boot is not None else boot_id()
         self._alarm = alarm
         self._clock = clock
+        self._monotonic = monotonic
         self._retry = retry_seconds
+        self._every = heartbeat_seconds
         self._pid = os.getpid()
 
         self._mutex = Lock()  # of the queue
@@ -203,6 +211,9 @@ class Wal:
         self._current: Segment | None = None
         self._pending: list[Frame] = []  # not acknowledged, and perhaps on a disk
         self._notes: list[bytes] = []
+        self._beat = heartbeat.OPENED if self._every else ""  # what the next one is, once it is due
+        self._beat_at = float("inf")
+        self._tally = self._tally_made = Tally(0)  # since the last one: on disk, and with what is being written
         if not _ORIGIN.fullmatch(origin):
             raise EvidenceError("the origin of the log is no name")
         try:
@@ -328,10 +339,12 @@ class Wal:
     def _commit(self, batch: list[Ticket]) -> None:
         if self._refusal and not batch:
             self._again()
-        self._since = time.monotonic()
+        self._since = now = time.monotonic()
+        if now >= self._beat_at:
+            self._beat = heartbeat.BEATING
         try:
             self._batch(batch)
-            if self._notes and not self._refusal:
+            if (self._notes or self._beat) and not self._refusal:
                 self._committed([], self._noted())
         finally:
             self._since = 0.0
@@ -340,11 +353,14 @@ class Wal:
         if self._refusal:
             self._again()
         if not self._refusal:
+            self._beat = heartbeat.CLOSING if self._every else ""
             self._status("closed")
             self._committed([], self._noted())
 
     def _take(self) -> list[Ticket] | None:
-        """Everything that is queued, once anything is; [] when it is time to look for space; None at the end."""
+        """Everything that is queued, once anything is; [] when it is time to look for space, or for a heartbeat; None
+        at the end.
+        """
         while True:
             with self._mutex:
                 if self._queue:
@@ -358,7 +374,20 @@ class Wal:
                 self._nudged.wait(self._retry)
                 self._nudged.clear()
                 return []
-            self._wake.acquire()
+            if not self._woken():
+                return []
+
+    def _woken(self) -> bool:
+        """Wait until something is queued, or we are to end. False: it is time for a heartbeat."""
+        if not self._every:
+            return self._wake.acquire()
+        if self._wake.acquire(timeout=max(0.0, self._beat_at - time.monotonic())):
+            return True
+        with self._mutex:
+            if not self._idle:  # Whoever came just now has released it, and another release would be an error.
+                return self._wake.acquire()
+            self._idle = False
+        return False
 
     def _batch(self, batch: list[Ticket]) -> None:
         start = 0
@@ -398,6 +427,7 @@ class Wal:
                 continue
             last = made[-1]
             self._tail = Tail(segment.number, segment.header.id, last.seq, last.chain)
+            self._told()
             self.batches += 1
             return ""
         self._refuse(made if tried else [])
@@ -407,20 +437,44 @@ class Wal:
 
     def _frames(self, tickets: list[Ticket], notes: list[bytes]) -> list[Frame]:
         """Seq and chain, in the order in which they came; each payload says both of itself."""
-        seq, chain = self._tail.seq, self._tail.chain
+        seq, chain, tally = self._tail.seq, self._tail.chain, self._tally
         made: list[Frame] = []
-        stamp, flags = self._stamp, FIRST_OF_BATCH
-        for ticket, kind, payloads in [*((each, each.kind, each.payloads) for each in tickets), (None, CONTROL, notes)]:
-            first = len(made)
+        stamp, flags, count = self._stamp, FIRST_OF_BATCH, bool(self._every)
+
+        def add(kind: int, payloads: Sequence[bytes]) -> None:
+            nonlocal seq, chain, flags, tally
             for each in payloads:
                 seq += 1
                 payload = b'%s%d,"prev":"%s",%s' % (stamp, seq, chain.hex().encode(), each[1:])
                 chain = chained(chain, seq, payload)
                 made.append(Frame(seq, kind, payload, chain, flags))
                 flags = 0
-            if ticket is not None and len(made) > first:
+                if count:
+                    tally = heartbeat.counted(tally, payload)
+
+        for ticket in tickets:
+            first = len(made)
+            add(ticket.kind, ticket.payloads)
+            if len(made) > first:
                 ticket.placed(self.stream, made[first].seq, made[first].payload)
+        if self._beat:
+            add(CONTROL, [self._heartbeat(tally, seq + 1)])
+            tally = Tally(seq + 1)
+        add(CONTROL, notes)
+        self._tally_made = tally
         return made
+
+    def _heartbeat(self, tally: Tally, seq: int) -> bytes:
+        """What an earlier writer of this slot has counted nobody knows: the first one counts nothing."""
+        counts = Tally(seq) if self._beat == heartbeat.OPENED else tally
+        return heartbeat.heartbeat(self._clock(), self._monotonic(), self._beat, self._every, counts, seq)
+
+    def _told(self) -> None:
+        """What was made is on disk, or may be."""
+        self._tally = self._tally_made
+        if self._beat:
+            self._beat = ""
+            self._beat_at = time.monotonic() + self._every
 
     def _roomy(self, made: list[Frame], ordinary: bool) -> Segment:
         """A segment that takes them. Raises _NoSpace."""
@@ -445,6 +499,8 @@ class Wal:
     def _refuse(self, made: list[Frame]) -> None:
         """No more until there is space. What may be on a disk keeps its seq: it is written first, then."""
         self._pending = made
+        if made:
+            self._told()  # They keep their numbers, and what was counted of them.
         with self._mutex:
             self._refusal = "the log has no space"
         self._alarm("the log has no space: everything is denied until there is")
