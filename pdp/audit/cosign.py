@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,6 +41,18 @@ class Cosignature:
 
     by: Cosigner
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A witness that a log asks. `name`: what the settings call it."""
+
+    name: str
+    url: str  # without a slash at its end
+    key: Cosigner
+    ca_file: Path | None = None
+    interval_seconds: int = 10
+    timeout_seconds: int = 5
 
 
 def cosigner(text: str) -> Cosigner:

@@ -15,6 +15,7 @@ from pdp.audit.sealer import Sealed, Sealer
 from pdp.config import Settings
 from pdp.serve.process import say
 from pdp.serve.runtime import Runtime
+from pdp.serve.witnessing import Witnessing
 
 STATUS: Final = "sealer"
 STEP_SECONDS: Final = 1.0
@@ -25,8 +26,9 @@ LAST_STEPS: Final = 64
 class Sealing:
     """Steps, and what `/ready` and the operator are told of them."""
 
-    def __init__(self, make: Callable[[], Sealer], runtime: Runtime) -> None:
+    def __init__(self, make: Callable[[], Sealer], runtime: Runtime, witnessing: Witnessing | None = None) -> None:
         self._make = make
+        self._witnessing = witnessing
         self._sealer: Sealer | None = None
         self._runtime = runtime
         self._said: set[str] = set()
@@ -45,6 +47,8 @@ class Sealing:
             self._tell(now, str(error), [str(error)])
             return RETRY_SECONDS
         self._sealed_at = now / 1e9
+        if self._witnessing is not None:
+            self._witnessing.turn(self._last.size)
         if self._last.epoch != self._epoch:
             self._epoch = self._last.epoch
             say(f"the audit log is signed with {self._sealer.vkey}")
@@ -74,13 +78,15 @@ class Sealing:
             "problem": problem,
             "size": last.size if last is not None else 0,
             "epoch": last.epoch if last is not None else 0,
+            "witnesses": self._witnessing.status() if self._witnessing is not None else {},
         }
 
 
 def main(settings: Settings, runtime: Runtime) -> int:
     """Until TERM; then what is there is sealed once more."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    sealing = Sealing(lambda: Sealer(settings.audit_dir, settings.audit_origin), runtime)
+    witnessing = Witnessing(settings.witnesses, settings.audit_dir)
+    sealing = Sealing(lambda: Sealer(settings.audit_dir, settings.audit_origin), runtime, witnessing)
     pause = sealing.step(time.time_ns())
     while signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, pause) is None:
         pause = sealing.step(time.time_ns())

@@ -193,7 +193,7 @@ class Worker:
         seconds = now / 1_000_000
         builder, children = self._runtime.read("builder"), self._runtime.read("children")
         sealer = self._runtime.read("sealer")
-        problems = self._problems(now, builder, children) + _unsealed(seconds, sealer)
+        problems = self._problems(now, builder, children) + _unsealed(seconds, sealer) + _unwitnessed(sealer)
         able = self.able(now)
         state: dict[str, Any] = {
             "status": "unavailable" if not able else "degraded" if problems else "ready",
@@ -204,7 +204,7 @@ class Worker:
                 name: {"alive": each["alive"], "restarts": each["restarts"], "last_exit": each["last_exit"]}
                 for name, each in children.items()
             },
-            "log": {"sealed": sealer.get("size", 0), "key_epoch": sealer.get("epoch", 0)},
+            "log": {"sealed": sealer.get("size", 0), "key_epoch": sealer.get("epoch", 0), **_cosigned(sealer)},
             "workers": {"restarts": self._runtime.read("workers").get("restarts", 0)},
         }
         if builder.get("stale"):
@@ -263,3 +263,15 @@ def _unsealed(seconds: float, sealer: dict[str, Any]) -> list[str]:
     if sealer and seconds - sealer["looked_at"] > SILENT_SEALER_SECONDS:
         return ["the sealer is silent"]
     return []
+
+
+def _unwitnessed(sealer: dict[str, Any]) -> list[str]:
+    """A witness that does not cosign stops nothing; what was sealed since can be rewritten by whoever has the key."""
+    amiss = any(each["problem"] for each in sealer.get("witnesses", {}).values())
+    return ["a witness does not cosign the audit log"] if amiss else []
+
+
+def _cosigned(sealer: dict[str, Any]) -> dict[str, int]:
+    """Where there are witnesses: up to where the slowest of them has cosigned."""
+    sizes = [max(0, each["size"]) for each in sealer.get("witnesses", {}).values()]
+    return {"cosigned": min(sizes)} if sizes else {}
