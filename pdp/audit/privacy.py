@@ -60,7 +60,7 @@ class Veil:
         files: Files | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`directory`: of the log. `subjects`: hide every subject, not only patients and those of the types `hidden`."""
+        """`directory`: of the log. `subjects`: hide all of them, not only patients and those of the types `hidden`."""
         self.directory = directory
         self.patient_type = patient_type
         self.problem = "the keys of the log were not read yet"

@@ -15,7 +15,11 @@ VERBS: Final = {
     "verify": "audit_verify",
     "prove": "audit_prove",
     "check-proof": "audit_check_proof",
+    "keys": "audit_keys",
     "witness": "audit_witness",
+    "export": "audit_export",
+    "ship": "audit_ship",
+    "query": "audit_query",
 }
 
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_origin, get_type_hints
 
 from pdp.audit.cosign import Asked
+from pdp.audit.ship.destination import Destination
 from pdp.config import reading
+from pdp.config.emergency import Emergency, emergency
 from pdp.config.issuers import contradictions, issuers
 from pdp.config.limits import Limiting, limiting
 from pdp.config.peps import DOORS, Profile, profiles
@@ -25,6 +27,7 @@ from pdp.config.peps import contradictions as of_profiles
 from pdp.config.reading import Address, ConfigError, hint
 from pdp.config.sessions import SessionSettings, sessions, transmitters
 from pdp.config.sessions import contradictions as of_sessions
+from pdp.config.shipping import shipping
 from pdp.config.smart import smart
 from pdp.config.trust import trust_domains
 from pdp.config.witness import witnesses
@@ -73,19 +76,34 @@ class Settings:
     audit_origin: Annotated[str, reading.origin] = ""
     # The size of a segment of the write-ahead log. Each worker has two of them on disk from the start, of zeros.
     audit_segment_megabytes: Annotated[int, reading.number(1, 1_024)] = 64
-    # How a record holds whom and what it is about. `encrypted`: with a key for each day, which can be erased; beside that
-    # only pseudonyms. `clear`: readable for whoever reads the log.
+    # Where the keys are that sign the log, and the promise of the largest tree that was signed. On another volume than
+    # the log, a log that somebody set back is known by it. When it is not set: `keys` in `audit_dir`.
+    audit_keys_dir: Annotated[Path | None, reading.path] = None
+    # How often each worker says in the log that it is there, and what it has counted.
+    audit_heartbeat_seconds: Annotated[int, reading.number(5, 3_600)] = 60
+    # How long records may wait to be sealed. After that `/ready` is degraded, with an alarm; after five times as long
+    # it is 503, since what is not sealed can be cut off without a trace.
+    audit_max_unsealed_seconds: Annotated[int, reading.number(5, 86_400)] = 60
+    # With less than this free on the file system of `audit_dir`, there is an alarm. 0: never.
+    audit_space_warn_percent: Annotated[int, reading.number(0, 99)] = 10
+    # With less than this free, `/ready` is degraded.
+    audit_space_low_percent: Annotated[int, reading.number(0, 99)] = 5
+    # With less than this free, `/ready` is 503, so that nobody is sent here any more before the disk is full. Whoever
+    # asks all the same is answered as long as there is space.
+    audit_space_stop_percent: Annotated[int, reading.number(0, 99)] = 2
+    # How a record holds whom and what it is about. `encrypted`: with a key for each day, which can be erased; beside
+    # that only pseudonyms. `clear`: readable for whoever reads the log.
     audit_details: Annotated[Literal["encrypted", "clear"], reading.choice("encrypted", "clear")] = "encrypted"
-    # How the subjects of decisions stand in the part of a record that is not encrypted: by their id (`clear`), or under a
-    # pseudonym. Patients, and subjects of the types in `audit_patient_subject_types`, are under a pseudonym in any case.
+    # How the subjects of decisions stand in the part of a record that is not encrypted: by their id (`clear`), or under
+    # a pseudonym. Patients, and subjects of the types in `audit_patient_subject_types`, are under one in any case.
     audit_subjects: Annotated[Literal["clear", "pseudonym"], reading.choice("clear", "pseudonym")] = "clear"
     # The (wire) types of subjects who are patients or their relatives: a list, in the environment with commas.
     audit_patient_subject_types: Annotated[tuple[str, ...], reading.words] = ()
-    # Where the keys of pseudonyms and of encrypted details are (mode 0700), made at the first start. When it is not set:
-    # `privacy` in `audit_dir`.
+    # Where the keys of pseudonyms and of encrypted details are (mode 0700), made at the first start. When it is not
+    # set: `privacy` in `audit_dir`.
     audit_privacy_dir: Annotated[Path | None, reading.path] = None
     # The file (mode 0600) with the key that all those keys are wrapped with, made at the first start. On another volume
-    # than `audit_privacy_dir`, whoever has a copy of that directory has nothing. When it is not set: `master.key` in it.
+    # than `audit_privacy_dir`, who has a copy of that directory has nothing. When it is not set: `master.key` there.
     audit_master_key_file: Annotated[Path | None, reading.path] = None
     # Where sessions and revocations are kept over a restart (mode 0700).
     state_dir: Annotated[Path, reading.path] = Path("state")
@@ -128,6 +146,7 @@ class Settings:
     unverified_subject_type: Annotated[str, reading.text] = "user"
 
     profiles: tuple[Profile, ...] = (Profile("default"),)
+    emergency: Emergency = field(default_factory=Emergency)
     limits: Limiting = field(default_factory=Limiting)
     issuers: tuple[Issuer, ...] = ()
     trust_domains: TrustDomains = field(default_factory=dict)
@@ -135,6 +154,7 @@ class Settings:
     sessions: SessionSettings = field(default_factory=SessionSettings)
     transmitters: tuple[Transmitter, ...] = ()
     witnesses: tuple[Asked, ...] = ()
+    shipping: tuple[Destination, ...] = ()
     management_secret: bytes | None = field(default=None, repr=False)
     source: str = "defaults"  # which file was read
     given: frozenset[str] = frozenset()  # which of the settings above were not left at their default
@@ -150,12 +170,14 @@ READERS: Final[dict[str, Callable[[Any, Path], Any]]] = {
 
 SECTIONS: Final[dict[str, tuple[str, Callable[[Any, Path, list[str]], Any]]]] = {
     "issuers": ("issuer", issuers),
+    "emergency": ("emergency", emergency),
     "limits": ("limits", limiting),
     "trust_domains": ("trust_domain", trust_domains),
     "smart": ("smart", smart),
     "sessions": ("sessions", sessions),
     "transmitters": ("transmitter", transmitters),
     "witnesses": ("witness", witnesses),
+    "shipping": ("ship", shipping),
 }
 """Which field of the settings each section of the file fills, and what reads it, given the file and the problems."""
 
@@ -283,6 +305,12 @@ def _contradictions(settings: Settings) -> list[str]:
     found += contradictions(settings.issuers, settings.profiles, settings.trust_domains)
     found += of_profiles(settings.profiles)
     found += of_sessions(settings.sessions, settings.transmitters, settings.issuers)
+    ladder = (settings.audit_space_warn_percent, settings.audit_space_low_percent, settings.audit_space_stop_percent)
+    if list(ladder) != sorted(ladder, reverse=True):
+        found.append("audit_space_warn_percent, audit_space_low_percent and audit_space_stop_percent must not grow")
+    second = settings.emergency.audit_dir
+    if second is not None and second.resolve() == settings.audit_dir.resolve():
+        found.append("[emergency] audit_dir is the same directory as audit_dir: it must be on another disk")
     if (settings.tls_certificate_file is None) != (settings.tls_key_file is None):
         found.append("tls_certificate_file and tls_key_file need each other")
     if settings.tls_client_ca_file is not None and settings.tls_certificate_file is None:

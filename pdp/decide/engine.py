@@ -57,8 +57,8 @@ class Engine:
         capabilities: Capabilities = NO_CAPABILITIES,
         evaluated: list[bool] | None = None,
     ) -> Decision:
-        """The answer at `now`, from the cache where one holds; `evaluated` gets a member where none did. Raises PdpFault
-        for a fault of ours alone.
+        """The answer at `now`, from the cache where one holds; where none does, `evaluated` gets a member. Raises
+        PdpFault for a fault of ours alone.
         """
         try:
             key = self._keys[request.subject_type, request.action, request.resource_type](request)

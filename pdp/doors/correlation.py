@@ -1,4 +1,4 @@
-"""What a request is called by others: its `X-Request-ID`, and the trace that it belongs to (W3C Trace Context). Pure."""
+"""What a request is called by others: its `X-Request-ID`, and the trace that it belongs to (W3C). Pure."""
 
 from __future__ import annotations
 

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
     Compare = Callable[[PolicySet], list[str]]
 
+Activate = Callable[[dict[str, Any]], bool]
+"""Puts on record that a policy set goes live. False: it could not be."""
+
 STATUS: Final = "builder"
 EXIT_DOES_NOT_CHECK: Final = 3
 KEPT_ARTEFACTS: Final = 3
 LOSS_FACTOR: Final = 5  # how much longer a change has to rest that drops a forbid or a mask: it may be half of a copy
 RESTLESS_SECONDS: Final = 5.0
+ACTIVATED: Final = "policy.activate"
 BEING_BUILT: Final = "a change is being built"
 
 
@@ -43,11 +47,14 @@ class Builder:
         runtime: Runtime,
         settle_seconds: float = 0.0,
         compare: Compare = lambda _: [],
+        activate: Activate = lambda _: True,
     ) -> None:
         """`compare`: what the settings say and a policy set does not know, one sentence each."""
         self._directory = directory
         self._runtime = runtime
         self._compare = compare
+        self._activate = activate
+        self._unrecorded: dict[str, Any] | None = None  # of the active policy set, while it is not on record
         self._settle_seconds = settle_seconds
         self._watcher = Watcher(directory, settle_seconds)
         self._active: Content | None = None
@@ -72,6 +79,7 @@ class Builder:
             self._note_waiting(published, now)
         except Unreadable as error:
             self._failed("the policy directory cannot be read", str(error), now)
+        self._record_again()
         self._runtime.write(STATUS, self._status(now))
         return published
 
@@ -137,10 +145,29 @@ class Builder:
             "restrictions": sorted(self._restrictions),
             "built_at": now,
         }
+        self._record(built)
         self._runtime.write(POINTER, pointer)
         (self._runtime.directory / f"program-{self._sequence - KEPT_ARTEFACTS}.bin").unlink(missing_ok=True)
         say(f"policy set {built.program.digest[:12]} is active: {len(built.policies.rules)} rules")
         self._told(self._compare(built.policies))
+
+    def _record(self, built: Built) -> None:
+        """On record before any decision by it is. What cannot be recorded becomes active all the same, since it may be
+        what closes a door; then it is tried again with each look.
+        """
+        active = self._runtime.read(POINTER)
+        if (active.get("digest"), active.get("revision")) == (built.program.digest, built.revision):
+            return
+        self._unrecorded = {
+            "bundle": {"sha256": built.program.digest, "version": built.revision},
+            "source": built.source_digest,
+            "rules": len(built.policies.rules),
+        }
+        self._record_again()
+
+    def _record_again(self) -> None:
+        if self._unrecorded is not None and self._activate(self._unrecorded):
+            self._unrecorded = None
 
     def _told(self, disagreements: list[str]) -> None:
         """Said when it is new; `/ready` and the console show it for as long as it is so."""
@@ -185,12 +212,25 @@ def rendered(error: PolicyError | OSError) -> str:
     return text(error.diagnostics)
 
 
+def _activated(settings: Settings, said: dict[str, Any]) -> bool:
+    from pdp.audit.evidence import EvidenceError
+    from pdp.audit.tell import tell
+
+    try:
+        tell(settings.audit_dir, settings.audit_origin, ACTIVATED, said)
+    except EvidenceError as error:
+        say(f"ALARM: it is not on record that a policy set becomes active: {error}")
+        return False
+    return True
+
+
 def main(settings: Settings, runtime: Runtime) -> int:
     """Build once, then watch for ever. Returns only when the first policy set cannot be used."""
     from pdp.serve.agreement import disagreements
 
     compare = partial(disagreements, settings)
-    builder = Builder(settings.policies, runtime, settings.settle_milliseconds / 1000, compare)
+    activate = partial(_activated, settings)
+    builder = Builder(settings.policies, runtime, settings.settle_milliseconds / 1000, compare, activate)
     wanted = []
     signal.signal(signal.SIGHUP, lambda *_: wanted.append(1))
     has_one = bool(runtime.read(POINTER))
