@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pdp.config import Settings
-from pdp.serve import port, tls
+from pdp.serve import port, shipping, tls
 
 OTHERS: Final = 0o077
 
@@ -23,6 +23,7 @@ def obstacles(settings: Settings) -> list[str]:
         from pdp.serve import metadata
 
         found += metadata.problems(settings)
+    found += shipping.problems(settings)
     if not settings.policies.is_dir():
         found.append(f"policies: {settings.policies} is not a directory")
     return found

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pdp.config import Address, ConfigError, Settings
 from pdp.config.peps import DOORS
-from pdp.serve import limits, port, preflight, tls, veiling
+from pdp.serve import limits, port, preflight, shipping, tls, veiling
 from pdp.serve.process import die_with, forget_signals, say
 from pdp.serve.runtime import Runtime, make_key, open_directory
 
@@ -73,6 +73,7 @@ class Supervisor:
             # Started a little later, so that the first decision does not wait for pages that nobody has asked for.
             Child("management", lambda: _management(settings, runtime, management, make), due=time.monotonic() + 0.5),
             Child(SEALER, lambda: _sealing(settings, runtime), due=time.monotonic() + 0.25),
+            *(Child(name, main, due=time.monotonic() + 0.5) for name, main in shipping.children(settings, runtime)),
         )
 
     def run(self) -> int:
