@@ -33,6 +33,11 @@ class Kind(Enum):
     ARCHIVE = (27, "checkpoint-missing", "a checkpoint that was published is not kept")
     RECEIPT = (28, "receipt-unmatched", "a receipt was given for a record that is not there")
 
+    COSIGNATURE = (40, "bad-cosignature", "a cosignature is not what its witness signed")
+    UNWITNESSED = (41, "not-cosigned", "no checkpoint is cosigned by enough witnesses")
+    STALE = (42, "cosigned-long-ago", "the newest checkpoint that enough witnesses cosigned is too old")
+    TIMES = (43, "cosigned-out-of-time", "the times of a witness cannot be")
+
     @property
     def code(self) -> int:
         return self.value[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -146,14 +146,22 @@ class Judged:
     forked: list[int] = field(default_factory=list)  # signed, and contradicted
 
 
-def judge(log: Path, sizes: Iterator[int], trust: Trust, roots: Roots, origin: str) -> Judged:
-    """All that are kept, one by one."""
+def judge(
+    log: Path,
+    sizes: Iterator[int],
+    trust: Trust,
+    roots: Roots,
+    origin: str,
+    see: Callable[[int, bytes], None] = lambda _, __: None,
+) -> Judged:
+    """All that are kept, one by one. `see` is told of each that is signed as it should be, and not contradicted."""
     judged = Judged()
     for size in sizes:
         judged.count += 1
-        where = f"log/{checkpoint.place(size)}"
+        where, data = f"log/{checkpoint.place(size)}", b""
         try:
-            found = trust.judged((log / checkpoint.place(size)).read_bytes(), origin, where)
+            data = (log / checkpoint.place(size)).read_bytes()
+            found = trust.judged(data, origin, where)
         except OSError as error:
             found = Finding(Kind.ARCHIVE, f"{where} cannot be read: {error.strerror}")
         if isinstance(found, Checkpoint) and found.size != size:
@@ -165,6 +173,7 @@ def judge(log: Path, sizes: Iterator[int], trust: Trust, roots: Roots, origin: s
         judged.top = size
         if not roots.contradicts(size):
             judged.confirmed = size
+            see(size, data)
         elif len(judged.forked) < MAX_KEPT:
             judged.forked.append(size)
     return judged

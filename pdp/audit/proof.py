@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pdp.audit import checkpoint, merkle, note
+from pdp.audit import checkpoint, cosign, merkle, note
 from pdp.audit.checkpoint import Checkpoint
+from pdp.audit.cosign import Cosignature
+from pdp.audit.cosigned import newest
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.merkle import HASH_BYTES, ProofError
 from pdp.audit.note import NoteError, VerifierKey
+from pdp.audit.policy import Policy
 from pdp.audit.tiles import ENTRIES, WIDTH, Tiles, part, unpacked, width_at
 
 HEADER: Final = "c2sp.org/tlog-proof@v1"
@@ -39,6 +42,7 @@ class Proven:
     index: int
     checkpoint: Checkpoint
     signers: tuple[VerifierKey, ...]
+    witnesses: tuple[Cosignature, ...] = ()  # of those that were asked for
 
 
 def published(log: Path, keys: Iterable[VerifierKey]) -> tuple[bytes, Checkpoint]:
@@ -73,10 +77,16 @@ def _identifier(record: bytes) -> object:
     return said.get("id") if isinstance(said, dict) else None
 
 
-def prove(log: Path, index: int, record: bytes, keys: Iterable[VerifierKey]) -> bytes:
-    """The file. It was checked before it is handed out. Raises EvidenceError."""
+def prove(log: Path, index: int, record: bytes, keys: Iterable[VerifierKey], policy: Policy | None = None) -> bytes:
+    """The file. It was checked before it is handed out. Raises EvidenceError.
+
+    A checkpoint that is cosigned goes before a newer one that is not; with a policy there has to be one.
+    """
     keys = list(keys)
-    return made(log, index, record, published(log, keys)[0], keys)
+    found = newest(log, index, keys, policy)
+    if found is None and policy is not None:
+        raise EvidenceError(f"no checkpoint over record {index} is cosigned by enough witnesses")
+    return made(log, index, record, (found or published(log, keys))[0], keys)
 
 
 def made(log: Path, index: int, record: bytes, data: bytes, keys: Iterable[VerifierKey]) -> bytes:
@@ -94,14 +104,15 @@ def made(log: Path, index: int, record: bytes, data: bytes, keys: Iterable[Verif
     return file
 
 
-def check(data: bytes, keys: Iterable[VerifierKey]) -> Proven:
-    """What the file proves. Raises ProofError, with what is wrong."""
+def check(data: bytes, keys: Iterable[VerifierKey], policy: Policy | None = None) -> Proven:
+    """What the file proves. `policy`: its witnesses have to be enough. Raises ProofError, with what is wrong."""
     if len(data) > MAX_BYTES:
         raise ProofError("longer than a proof may be")
     head, gap, signed = data.partition(b"\n\n")
     try:
         record, index, path = _read(head.decode("ascii"))
         found = checkpoint.read(signed, keys)
+        witnesses = cosign.cosignatures(note.parse(signed), policy.witnesses) if policy is not None else []
     except UnicodeDecodeError as error:
         raise ProofError("not a proof") from error
     except NoteError as error:
@@ -110,8 +121,10 @@ def check(data: bytes, keys: Iterable[VerifierKey]) -> Proven:
         raise ProofError("a proof has a checkpoint after a blank line")
     if not any(each.name == found.checkpoint.origin for each in found.signers):
         raise ProofError("its checkpoint is signed by the key of another log")
+    if policy is not None and not policy.enough({each.by for each in witnesses}):
+        raise ProofError("its checkpoint is not cosigned by enough witnesses")
     merkle.check_inclusion(merkle.leaf(record), index, found.checkpoint.size, path, found.checkpoint.root)
-    return Proven(record, index, found.checkpoint, found.signers)
+    return Proven(record, index, found.checkpoint, found.signers, tuple(witnesses))
 
 
 def _read(head: str) -> tuple[bytes, int, list[bytes]]:

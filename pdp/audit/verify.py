@@ -16,6 +16,7 @@ from typing import Final
 
 from pdp.audit import checkpoint, merkle, note, state, tails
 from pdp.audit.checkpoint import Checkpoint
+from pdp.audit.cosigned import Cosigned
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.files import Files
 from pdp.audit.findings import ORDER, Finding, Kind, exit_code
@@ -48,6 +49,7 @@ class Report:
     streams: int = 0
     waiting: int = 0  # in the write-ahead log, not sealed yet
     live: bool = True  # False: only sealed files were there
+    cosigned: tuple[int, int] | None = None  # where witnesses were asked for: the newest size (-1: none), and when
 
     @property
     def code(self) -> int:
@@ -60,13 +62,15 @@ def verify(
     *,
     earlier: Sequence[bytes] = (),
     receipts: Iterable[str] = (),
+    cosigned: Cosigned | None = None,
     progress: Progress = lambda _, __: None,
 ) -> Report:
     """`directory`: an audit directory, or only its `log`. `earlier`: checkpoints from elsewhere, as they were given.
+    `cosigned`: what is asked of witnesses.
 
     Raises EvidenceError for what was given and cannot be read, never for what is found.
     """
-    return _Verifier(directory, vkeys, earlier, Receipts(receipts)).report(progress)
+    return _Verifier(directory, vkeys, earlier, Receipts(receipts), cosigned).report(progress)
 
 
 class Receipts(tails.Waiting):
@@ -100,7 +104,12 @@ class Receipts(tails.Waiting):
 
 class _Verifier:
     def __init__(
-        self, directory: Path, vkeys: Sequence[VerifierKey], earlier: Sequence[bytes], receipts: Receipts
+        self,
+        directory: Path,
+        vkeys: Sequence[VerifierKey],
+        earlier: Sequence[bytes],
+        receipts: Receipts,
+        cosigned: Cosigned | None,
     ) -> None:
         self._directory = directory
         self._log = directory / LOG
@@ -110,6 +119,7 @@ class _Verifier:
         self._vkeys = vkeys
         self._earlier = [(data, _unverified(data)) for data in earlier]
         self._receipts = receipts
+        self._cosigned = cosigned
         self._report = Report(live=self._live)
         self._rotations: list[Rotation] = []
         self._streamed: list[Finding] = []
@@ -214,9 +224,14 @@ class _Verifier:
         trust = Trust(self._vkeys, self._rotations, self._roots, last if last is not None else -1)
         # Not those that a sealer at work has added meanwhile.
         kept = takewhile(lambda each: each <= size, checkpoint.kept(self._log))
-        judged = judge(self._log, kept, trust, self._roots, self._origin)
+        cosigned = self._cosigned
+        see: Callable[[int, bytes], None] = cosigned.see if cosigned is not None else lambda _, __: None
+        judged = judge(self._log, kept, trust, self._roots, self._origin, see)
         report.checkpoints = judged.count
         report.findings += judged.findings
+        if cosigned is not None:
+            report.findings += cosigned.findings()
+            report.cosigned = (cosigned.size, cosigned.at)
         report.findings += self._of_published(trust, judged, last)
         report.findings += self._of_earlier(trust, found, judged)
         if self._promised is not None and self._promised[0] > size:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pdp.cli.auditing import Progress, add_keys, directory, keys_or_own
+from pdp.cli.cosigning import add_policy, policy
 from pdp.cli.failure import FINDINGS, FINE, Failure
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -24,6 +25,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--directory", metavar="DIR", default="", help="the audit directory (else as the settings say)")
     parser.add_argument("--to", metavar="DIR", default=".", help="where the file is written; here by default")
     add_keys(parser)
+    add_policy(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not _NAME.fullmatch(args.decision):
         raise Failure("that is no id of a decision", "it is what `x-pdp-decision` says")
+    asked = policy(args)
     where = directory(args.directory)
     keys = keys_or_own(args.vkey, where)
     log = where / "log" if (where / "log").is_dir() else where
@@ -45,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
         for index, record in found:
             name = args.decision if len(found) == 1 else f"{args.decision}.{index}"
             path = Path(args.to) / f"{name}.tlog-proof"
-            path.write_bytes(proof.prove(log, index, record, keys))
-            print(f"{path}: record {index} of {head.size}")
+            file = proof.prove(log, index, record, keys, asked)
+            path.write_bytes(file)
+            print(f"{path}: record {index} of {proof.check(file, keys).checkpoint.size}")
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more", FINDINGS) from error
     except OSError as error:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
-from pdp.cli.auditing import Progress, add_keys, directory, keys_or_own, whole
+from pdp.cli.auditing import Progress, add_keys, directory, keys, keys_or_own, whole
+from pdp.cli.cosigning import add_policy, moment, policy
 from pdp.cli.failure import Failure
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pdp.audit.cosigned import Cosigned
+    from pdp.audit.policy import Policy
     from pdp.audit.verify import Report
+
+DAY: Final = 86_400
 
 
 def add(verbs: Any) -> None:
@@ -32,6 +40,13 @@ def add(verbs: Any) -> None:
         "directory", metavar="DIR", nargs="?", default="", help="the audit directory, or a copy of its `log` alone"
     )
     add_keys(parser)
+    add_policy(parser)
+    parser.add_argument(
+        "--within",
+        type=int,
+        metavar="SECONDS",
+        help="with witnesses: the newest cosigned checkpoint is no older; 86400 by default where the service writes",
+    )
     parser.add_argument(
         "--checkpoint",
         action="append",
@@ -48,12 +63,16 @@ def run(args: argparse.Namespace) -> int:
     from pdp.audit.verify import verify
 
     where = directory(args.directory)
-    given = keys_or_own(args.vkey, where)
+    asked = policy(args)
+    given = (list(asked.logs) if asked is not None else []) + (keys(args.vkey) if args.vkey else [])
+    given = given or keys_or_own(args.vkey, where)
     earlier = [whole(name) for name in args.checkpoint]
     receipts = whole(args.receipts).decode("utf-8", "replace").split("\n") if args.receipts else []
     progress = Progress("records")
     try:
-        report = verify(where, given, earlier=earlier, receipts=receipts, progress=progress)
+        report = verify(
+            where, given, earlier=earlier, receipts=receipts, cosigned=_cosigned(args, asked, where), progress=progress
+        )
     except (EvidenceError, OSError) as error:
         raise Failure(str(error)) from error
     finally:
@@ -63,6 +82,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         _say(report)
     return report.code
+
+
+def _cosigned(args: argparse.Namespace, asked: Policy | None, where: Path) -> Cosigned | None:
+    """What is asked of witnesses. How old a copy is says nothing, unless it is asked."""
+    from pdp.audit.cosigned import Cosigned
+
+    if asked is None:
+        return None
+    within = args.within if args.within is not None else DAY if (where / "state").is_dir() else None
+    return Cosigned(asked, int(time.time()), within)
 
 
 def _say(report: Report) -> None:
@@ -77,6 +106,9 @@ def _say(report: Report) -> None:
             f" {count(report.checkpoints, 'checkpoint')}, {count(report.streams, 'stream')}"
         )
         print(f"root {report.root.hex()}")
+    if report.cosigned is not None and report.cosigned[0] >= 0:
+        size, at = report.cosigned
+        print(f"cosigned by enough witnesses: {count(size, 'record')}, at {moment(at)}")
     if report.live:
         print(f"{count(report.waiting, 'record')} in the write-ahead log, not sealed yet")
     else:
@@ -94,6 +126,7 @@ def _members(report: Report) -> dict[str, Any]:
         "streams": report.streams,
         "waiting": report.waiting,
         "only_sealed_files": not report.live,
+        "cosigned": None if report.cosigned is None else {"size": report.cosigned[0], "at": report.cosigned[1]},
         "exit_code": report.code,
         "findings": [
             {"kind": each.kind.word, "code": each.kind.code, "message": str(each), "index": each.index}
