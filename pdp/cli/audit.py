@@ -20,6 +20,8 @@ VERBS: Final = {
     "export": "audit_export",
     "ship": "audit_ship",
     "query": "audit_query",
+    "report": "audit_report",
+    "disclosure": "audit_disclosure",
 }
 
 

@@ -1,0 +1,152 @@
+"""`pdp audit report access`: who saw this patient, how often, why, and were they allowed to?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pdp.cli.auditing import Progress, directory, opener, recorded
+from pdp.cli.failure import FINE, Failure
+from pdp.cli.reporting import Sentence, add_output, add_period, asked, clock, facts, named, period, sentences, tallied
+from pdp.cli.sheet import Grid, Sheet, columns, emit
+from pdp.cli.terminal import count
+
+if TYPE_CHECKING:
+    from pdp.audit.access import Access, Line
+    from pdp.audit.deeds import Sought
+    from pdp.audit.within import Coverage
+
+BESIDE = ("person", "times", "allowed", "denied", "break-glass", "first", "last")
+BELOW = (
+    *("/actions", "/purposes", "/denied because", "/rules", "/clients", "/asked by"),
+    *("/not opened", "/proven by"),
+)
+
+
+def add(reports: Any) -> None:
+    parser = reports.add_parser(
+        "access",
+        help="who saw a patient: one line for each person",
+        description="Who saw a patient, or tried to: one line for each person, with the decisions that prove it.",
+        epilog="exit codes: 0 made, 2 usage",
+    )
+    parser.add_argument("--patient", required=True, metavar="ID", help="an id, `Type:id`, or a pseudonym of the log")
+    parser.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
+    add_period(parser)
+    parser.add_argument("--policies", default="", metavar="DIR", help="the policy set whose rules are quoted")
+    parser.add_argument(
+        "--emergency", action="append", default=[], metavar="CODE", help="another purpose that breaks the glass"
+    )
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from pdp.audit.access import EMERGENCY, access
+    from pdp.audit.deeds import Sought, deed, is_deed
+    from pdp.audit.disclosures import KINDS, named_by_hand
+    from pdp.audit.evidence import EvidenceError
+    from pdp.audit.suspensions import silence
+    from pdp.audit.within import Coverage, within
+
+    now = clock()
+    when = period(args, now)
+    where = directory(args.directory)
+    kind, identifier = named(args.patient_type, args.patient)
+    recorded(where, "audit.read", asked("report access", when), {"patient": {"type": kind, "id": identifier}})
+    opens = opener(where, args)
+    patient = Sought(kind, identifier, opens)
+    says = sentences(where, args.policies)
+    coverage, progress = Coverage(when), Progress("records")
+    try:
+        leaves = list(within(where, opens, coverage, KINDS, KINDS[2:], progress))
+        progress.end()
+        hidden = silence(leaves, patient, now)
+        by_hand = named_by_hand(leaves)
+        deeds = (deed(each) for each in leaves if is_deed(each))
+        found = access(deeds, patient, opens, {*EMERGENCY, *args.emergency}, lambda one: hidden.deed(one, by_hand))
+    except EvidenceError as error:
+        raise Failure(str(error), "`pdp audit verify` says more") from error
+    _warn(found, sum(not each.opened for each in hidden.running))
+    emit(_sheet(found, patient, coverage, says, now), args.output, args.all)
+    return FINE
+
+
+def _warn(found: Access, unopened: int) -> None:
+    """For the operator alone: it must not be in what the patient is given."""
+    if found.withheld:
+        print(
+            f"pdp: withheld: {count(found.withheld, 'record')} of a disclosure that is suspended now", file=sys.stderr
+        )
+        print(
+            "     hint: do not tell the individual, not even this; `pdp audit report suspend --list`", file=sys.stderr
+        )
+    if unopened:
+        print(
+            f"pdp: {count(unopened, 'suspension')} that runs cannot be opened: it is taken for everybody's",
+            file=sys.stderr,
+        )
+
+
+def _sheet(found: Access, patient: Sought, coverage: Coverage, says: Sentence, now: int) -> Sheet:
+    notes = []
+    if found.uncertain:
+        unsure = count(found.uncertain, "record")
+        notes.append(f"{unsure} of the period could not be opened, and may be about this patient or not.")
+    if len(patient.pseudonyms) > 1:
+        notes.append(f"The patient was followed under {count(len(patient.pseudonyms), 'pseudonym')}.")
+    grid = Grid(
+        "Who",
+        columns(*BESIDE, *BELOW),
+        [_row(line, coverage, says) for line in found.lines],
+        coverage.nothing(now),
+    )
+    total = sum(line.times for line in found.lines)
+    allowed = sum(line.allowed for line in found.lines)
+    data = {
+        "report": "access",
+        "patient": {"type": patient.kind, "id": patient.id, "pseudonyms": sorted(patient.pseudonyms)},
+        "made": coverage.at(now),
+        "coverage": coverage.members(now),
+        "not_opened_and_perhaps_this_patient": found.uncertain,
+        "people": [line.members(says) for line in found.lines],
+    }
+    head = [("patient", str(patient)), *facts(coverage, now)]
+    head.append(
+        (
+            "in all",
+            f"{count(len(found.lines), 'person')}, {total:,} times, {allowed:,} allowed, {total - allowed:,} denied",
+        )
+    )
+    return Sheet("Who saw this patient", head, [grid], data, notes)
+
+
+def _row(line: Line, coverage: Coverage, says: Sentence) -> list[Any]:
+    return [
+        shown_name(line),
+        f"{line.times:,}",
+        f"{line.allowed:,}",
+        f"{line.denied:,}",
+        f"YES {line.emergency:,}x" if line.emergency else "",
+        coverage.at(line.first),
+        coverage.at(line.last),
+        tallied(line.actions),
+        tallied(line.purposes),
+        tallied(line.reasons),
+        [quoted(rule, digest, times, says) for (digest, rule), times in sorted(line.rules.items(), key=str)],
+        tallied(line.clients),
+        tallied(line.askers),
+        f"{line.unopened:,} of these records" if line.unopened else "",
+        [str(each) for each in line.proofs],
+    ]
+
+
+def shown_name(line: Line) -> str:
+    if not line.who.id:
+        return "(nobody was established)"
+    return f"{line.who} (pseudonym)" if line.who.hidden else str(line.who)
+
+
+def quoted(rule: str, digest: str, times: int, says: Sentence) -> str:
+    sentence = says(digest, rule)
+    return f"{rule} {times:,}x in {digest[:12] or 'no policy set'}" + (f": {sentence}" if sentence else "")

@@ -1,0 +1,154 @@
+"""What the reports share: period, patient, where the log is, and the sentences of rules."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pdp.cli.auditing import add_directory
+from pdp.cli.failure import USAGE, Failure
+from pdp.cli.sheet import FORMATS
+
+if TYPE_CHECKING:
+    from pdp.audit.period import Period
+    from pdp.audit.within import Coverage
+
+DAY_FORMAT = "2026, 2026-03, 2026-03-04 or 2026-03-04T08:00+01:00"
+
+
+def add_period(parser: argparse.ArgumentParser, last: str = "") -> None:
+    """`--in`, `--from`, `--to`, `--last`, `--zone`."""
+    parser.add_argument("--in", dest="within", metavar="WHEN", default="", help=f"a year, a month, a day: {DAY_FORMAT}")
+    parser.add_argument("--from", dest="begin", metavar="WHEN", default="", help="from then on")
+    parser.add_argument("--to", dest="end", metavar="WHEN", default="", help="until then; a day means all of it")
+    said = f" ({last} where no period is given)" if last else ""
+    parser.add_argument("--last", metavar="LENGTH", default="", help=f"the last 90m, 12h, 7d, 4w{said}")
+    parser.add_argument(
+        "--zone", metavar="ZONE", default="UTC", help="of times without an offset: UTC, Europe/Berlin, local"
+    )
+    parser.set_defaults(usual=last)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    add_directory(parser)
+    parser.add_argument("--output", choices=FORMATS, default="human")
+    parser.add_argument("--all", action="store_true", help="show also what is too long to be read")
+
+
+def clock() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1_000
+
+
+def period(args: argparse.Namespace, now: int) -> Period:
+    """Raises Failure."""
+    from pdp.audit.period import BadPeriod, zone
+    from pdp.audit.period import period as made
+
+    last = args.last or ("" if args.within or args.begin or args.end else args.usual)
+    try:
+        return made(now, zone(args.zone), within=args.within, begin=args.begin, end=args.end, last=last)
+    except BadPeriod as error:
+        raise Failure(str(error), "--in 2026-03, --from 2026-03-01 --to 2026-03-31, --last 7d", USAGE) from error
+
+
+def asked(verb: str, period: Period | None = None, **more: Any) -> dict[str, Any]:
+    """What goes on record of a question, without ids of people and things."""
+    question: dict[str, Any] = dict(more)
+    if period is not None and period.bounded:
+        question["period"] = period.text
+    return {"verb": verb, "asked": question}
+
+
+def named(kind: str, given: str) -> tuple[str, str]:
+    """`Type:id`, or an id of this type."""
+    from pdp.audit.deeds import PSEUDONYM
+
+    before, colon, after = given.partition(":")
+    if colon and before.isalnum() and after and not PSEUDONYM.fullmatch(given):
+        return before, after
+    return kind, given
+
+
+Sentence = Callable[[str, str], str]
+
+
+def sentences(where: Path, policies: str) -> Sentence:
+    """What a rule of a policy set (by its digest) says. The set of `--policies`, else the one that the log kept."""
+    known: dict[str, dict[str, str]] = {}
+    given = _of_directory(policies) if policies else None
+
+    def says(digest: str, rule: str) -> str:
+        if digest not in known:
+            known[digest] = _kept(where, digest) or {}
+        if rule in known[digest]:
+            return known[digest][rule]
+        if given is None or rule not in given[1]:
+            return ""
+        aside = "" if given[0] == digest else " (as in --policies, which is another policy set)"
+        return given[1][rule] + aside
+
+    return says
+
+
+def _of_directory(path: str) -> tuple[str, dict[str, str]]:
+    from pdp.cli.loading import checked, diagnosed
+    from pdp.compile.program import compile_program
+
+    with diagnosed():
+        policies = checked(path).policies
+        digest = compile_program(policies).digest
+    return digest, {rule.id: _says(rule) for rule in policies.rules}
+
+
+def _kept(where: Path, digest: str) -> dict[str, str] | None:
+    """Of the sources that were kept when it became active. None: they were not, or are not what they should be."""
+    from pdp.audit import policies
+    from pdp.audit.evidence import EvidenceError
+    from pdp.diagnostics.diagnostic import PolicyError
+    from pdp.diagnostics.source import Source
+    from pdp.language.check import policies as checked
+    from pdp.language.parse import policy
+
+    try:
+        files = policies.kept(where, digest)
+        texts = [(name, data.decode()) for name, data in sorted(files.items()) if name.endswith(".ward")]
+        found, _ = checked([policy(Source(name, text)) for name, text in texts])
+    except (EvidenceError, PolicyError, UnicodeDecodeError):
+        return None
+    return {rule.id: _says(rule) for rule in found.rules}
+
+
+def _says(rule: Any) -> str:
+    """Its sentence, what it cites, and where it stands."""
+    cites = f" [{', '.join(rule.citations)}]" if rule.citations else ""
+    source, line = rule.span.source.name, rule.span.source.text.count("\n", 0, rule.span.start) + 1
+    emergency = "emergency: " if rule.effect == "emergency" else ""
+    return f"{emergency}{rule.sentence or '(no sentence)'}{cites}, {source}:{line}"
+
+
+def facts(coverage: Coverage, now: int) -> list[tuple[str, str]]:
+    """The head of a report: the period, and what the log can say of it."""
+    found = [("period", coverage.period.text), ("log", coverage.sentence(now)), ("made", coverage.at(now))]
+    if coverage.waiting:
+        found.append(("not sealed yet", f"{coverage.waiting:,} records: they can be proven in a moment"))
+    if coverage.undated:
+        found.append(("without a time", f"{coverage.undated:,} records say no time, and are in no period"))
+    for word, number in sorted(coverage.unopened.items()):
+        found.append((f"{word} records", f"{number:,} could not be opened: {WHY[word]}"))
+    return found
+
+
+WHY = {
+    "erased": "the keys of their day were erased",
+    "locked": "the keys are not here",
+    "damaged": "they are not what was written",
+}
+
+
+def tallied(counter: Any) -> list[str]:
+    """`read Record 3x`, most frequent first."""
+    return [f"{name} {times:,}x" for name, times in sorted(counter.items(), key=lambda each: (-each[1], each[0]))]
