@@ -32,6 +32,9 @@ class Kind(Enum):
     STATE = (26, "state-edited", "the state of the sealer is not the one of the log")
     ARCHIVE = (27, "checkpoint-missing", "a checkpoint that was published is not kept")
     RECEIPT = (28, "receipt-unmatched", "a receipt was given for a record that is not there")
+    SILENT = (29, "heartbeat-missing", "a stream was silent while the log went on")
+    COUNT = (30, "count-wrong", "a stream has counted other decisions than there are")
+    BACKWARDS = (31, "time-backwards", "time goes backwards in a stream, and no clock was set")
 
     COSIGNATURE = (40, "bad-cosignature", "a cosignature is not what its witness signed")
     UNWITNESSED = (41, "not-cosigned", "no checkpoint is cosigned by enough witnesses")

@@ -17,14 +17,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from pdp.audit import checkpoint, merkle, reader, state
+from pdp.audit import checkpoint, heartbeat, merkle, reader, state
 from pdp.audit.checkpoint import Checkpoint
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.files import Files
 from pdp.audit.frames import Frame, chained
+from pdp.audit.heartbeat import Tally
 from pdp.audit.keys import Keys
 from pdp.audit.note import NoteError, VerifierKey, valid_name
-from pdp.audit.reader import START, Corrupt, Position
+from pdp.audit.reader import START, Corrupt, Position, Tail
 from pdp.audit.record import STATUS, encoded, stamp
 from pdp.audit.state import State
 from pdp.audit.tiles import HEIGHT, Edge, Tiles, levels, place
@@ -36,6 +37,7 @@ ROTATED: Final = "key.rotate"
 MAX_RECORDS: Final = 65_536
 MAX_BYTES: Final = 32 * 1_048_576
 EPOCH_SECONDS: Final = 30 * 86_400
+CLOSED: Final = b'"event":"closed"'
 _BOOT: Final = 12
 """Characters of a stream's name after its last slash."""
 
@@ -49,6 +51,11 @@ class Source(Protocol):
     def frames(self, after: Position = START, sync: bool = False) -> Iterator[tuple[Position, Frame]]: ...
 
     def remove_before(self, position: Position) -> int: ...
+
+    @property
+    def owned(self) -> bool: ...
+
+    def tail(self) -> Tail: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +83,12 @@ class Sealer:
         slots: Callable[[Path], Sequence[Source]] = reader.slots,
         epoch_seconds: int = EPOCH_SECONDS,
         max_records: int = MAX_RECORDS,
+        heartbeat_seconds: float = 0.0,
         salt: Callable[[], str] = lambda: os.urandom(16).hex(),
     ) -> None:
-        """`origin` names the log and its keys, like `pdp.example/host-1`. Raises EvidenceError."""
+        """`origin` names the log and its keys, like `pdp.example/host-1`. `heartbeat_seconds`: as of the writers; 0:
+        none. Raises EvidenceError.
+        """
         if not valid_name(origin):
             raise EvidenceError("the name of the log must have neither spaces nor `+`")
         self.directory = directory
@@ -93,6 +103,10 @@ class Sealer:
         self._state: State | None = None
         self._edge = Edge()
         self._suspects: dict[int, tuple[str, int, int]] = {}
+        self._every = heartbeat_seconds
+        self._appended_at = 0
+        self._heard: dict[int, int] = {}  # when a slot was last known to have a writer, or one that has closed
+        self._ended: set[int] = set()  # whose end is on record
         try:
             self._files.need(directory / state.DIRECTORY)
             self._lock = _locked(directory / state.DIRECTORY / state.LOCK)
@@ -143,10 +157,13 @@ class Sealer:
         before = self._state
         batch = _Batch(before, self._origin, self._salt)
         self._gather(batch, now)
+        if self._every and not batch.more:
+            self._listen(batch, now)
         if rotate or now - before.born >= self._epoch_seconds * 1_000_000_000:
             self._rotate(batch, now)
         if batch.entries:
             self._append(batch)
+            self._appended_at = now
         after = self._state
         return Sealed(after.size, after.root, after.epoch, len(batch.entries), batch.more, tuple(batch.alarms))
 
@@ -199,6 +216,34 @@ class Sealer:
         old, new = self._keys.make(epoch), self._keys.make(epoch + 1)
         batch.say(now, ROTATED, epoch=epoch + 1, vkey=str(new), before=str(old))
         batch.epoch = (epoch + 1, batch.state.size + len(batch.entries), now)
+
+    def _listen(self, batch: _Batch, now: int) -> None:
+        """Say which writers ended without a word, before their silence counts; and that we are here, when nobody is."""
+        period = int(self._every * 1_000_000_000)
+        for source in self._slots(self.directory):
+            number = source.number
+            if number in batch.fresh or number not in self._heard:
+                self._heard[number] = now
+                self._ended.discard(number)
+            elif number not in self._ended and now - self._heard[number] >= 2 * period:
+                self._heard[number] = now
+                if not source.owned:
+                    self._over(batch, source, now)
+        self._appended_at = self._appended_at or now
+        if not batch.entries and now - self._appended_at >= period:
+            tally = Tally(batch.own_seq + 1)
+            said = heartbeat.said(heartbeat.monotonic(), heartbeat.IDLE, self._every, tally, batch.own_seq + 1)
+            batch.say(now, heartbeat.KIND, **said)
+
+    def _over(self, batch: _Batch, source: Source, now: int) -> None:
+        """Nobody writes there. What is not sealed of it has to be first."""
+        tail, position = source.tail(), batch.position(source.number)
+        if tail.seq > position.seq or tail.unmoved:
+            return
+        self._ended.add(source.number)
+        if CLOSED not in tail.last and tail.seq:
+            of = f"{self._origin}/{source.number}"
+            batch.say(now, STATUS, event=heartbeat.ABANDONED, of=of, last=tail.seq)
 
     # ---------------------------------------------------------------------------------------------------- appending
 
@@ -280,6 +325,7 @@ class _Batch:
         self.entries: list[bytes] = []
         self.alarms: list[str] = []
         self.more = False
+        self.fresh: set[int] = set()  # slots that had something new
         self.epoch = (before.epoch, before.since, before.born)
         self._slots = dict(before.slots)
         self._own = (before.own_seq, before.own_chain)
@@ -309,6 +355,7 @@ class _Batch:
                     self.more = True
                     return
                 entries.append(payload)
+                self.fresh.add(number)
                 bytes_left -= len(payload)
                 chain = frame.chain.hex().encode()
                 position = here
@@ -322,6 +369,13 @@ class _Batch:
         self.say(now, STATUS, event="corruption", what=corrupt.kind, **where)
         self._slots[corrupt.slot] = resume
         self.more = True
+
+    @property
+    def own_seq(self) -> int:
+        return self._own[0]
+
+    def position(self, slot: int) -> Position:
+        return self._slots.get(slot, START)
 
     def say(self, now: int, kind: str, **more: Any) -> None:
         """A record of the sealer's own."""

@@ -54,6 +54,7 @@ class Tails:
     """Of the write-ahead log: how many records wait, in how many slots, and what is wrong."""
 
     waiting: int = 0
+    behind: set[str] = field(default_factory=set)  # the lanes of those
     slots: int = 0
     findings: list[Finding] = field(default_factory=list)
 
@@ -103,6 +104,7 @@ def _of_slot(
                 if not _is_of(frame, name):
                     yield Finding(Kind.TAIL_CHANGED, f"number {frame.seq} of wal/{slot.number} says it is another one")
                 tails.waiting += 1
+                tails.behind.add(name)
                 waiting.record(frame.payload)
     except Corrupt as corrupt:
         kind = Kind.TAIL_DROPPED if corrupt.kind.startswith("missing") else Kind.TAIL_CHANGED

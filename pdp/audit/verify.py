@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from pdp.audit import checkpoint, merkle, note, state, tails
+from pdp.audit.beats import Beats
 from pdp.audit.checkpoint import Checkpoint
 from pdp.audit.cosigned import Cosigned
 from pdp.audit.evidence import EvidenceError
@@ -50,6 +51,7 @@ class Report:
     waiting: int = 0  # in the write-ahead log, not sealed yet
     live: bool = True  # False: only sealed files were there
     cosigned: tuple[int, int] | None = None  # where witnesses were asked for: the newest size (-1: none), and when
+    clock_steps: int = 0  # the clock of a host was set, as its heartbeats tell
 
     @property
     def code(self) -> int:
@@ -123,6 +125,9 @@ class _Verifier:
         self._report = Report(live=self._live)
         self._rotations: list[Rotation] = []
         self._streamed: list[Finding] = []
+        self._beats = Beats()
+        self._beaten: list[Finding] = []
+        self._behind: set[str] = set()
         self._extra: dict[int, tuple[bytes | None, ...]] = {}  # the roots by records and by tiles
         self._state: State | None = None
         self._sealed: tails.Sealed | None = None
@@ -146,6 +151,8 @@ class _Verifier:
             self._of_state()
             self._of_slots()
         report.findings += self._receipts.findings()
+        report.findings += [*self._beaten, *self._beats.findings(self._behind)][:MAX_KEPT]
+        report.clock_steps = self._beats.clock_steps
         report.streams = len(self._streams.lanes)
         report.findings.sort(key=lambda each: (ORDER[each.kind], each.index))
         return report
@@ -203,6 +210,8 @@ class _Verifier:
             self._streamed += self._streams.follow(index, record, found)
         if found is not None:
             self._receipts.seen(found, record)
+            if len(self._beaten) < MAX_KEPT:
+                self._beaten += self._beats.follow(index, record, found)
             if found.lane.endswith(f"/{OWN}") and ROTATED in record:
                 ended = rotation(index, record)
                 self._rotations += [ended] if ended is not None else []
@@ -321,6 +330,7 @@ class _Verifier:
         found = tails.of_slots(self._directory, self._origin, lanes, self._receipts)
         self._report.findings += found.findings
         self._report.waiting = found.waiting
+        self._behind = found.behind
 
 
 def _unverified(data: bytes) -> Checkpoint:

@@ -86,6 +86,7 @@ class Decisions(BaseApplication):  # type: ignore[misc]
             veil=veil(settings),
             durability=settings.audit_durability,
             segment_bytes=settings.audit_segment_megabytes * 1_048_576,
+            heartbeat_seconds=settings.audit_heartbeat_seconds,
         )
         return Application(self.settings, self._runtime, log, self.tls)
 

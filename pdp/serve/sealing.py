@@ -86,7 +86,8 @@ def main(settings: Settings, runtime: Runtime) -> int:
     """Until TERM; then what is there is sealed once more."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     witnessing = Witnessing(settings.witnesses, settings.audit_dir)
-    sealing = Sealing(lambda: Sealer(settings.audit_dir, settings.audit_origin), runtime, witnessing)
+    chosen: dict[str, Any] = {"keys": settings.audit_keys_dir, "heartbeat_seconds": settings.audit_heartbeat_seconds}
+    sealing = Sealing(lambda: Sealer(settings.audit_dir, settings.audit_origin, **chosen), runtime, witnessing)
     pause = sealing.step(time.time_ns())
     while signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, pause) is None:
         pause = sealing.step(time.time_ns())
