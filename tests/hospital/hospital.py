@@ -35,6 +35,10 @@ class Hospital:
     care: Care
     planted: Planted
 
+    def silent(self, worker: int, second: int) -> bool:
+        """Was this worker made to say nothing then?"""
+        return any(each.worker == worker and each.start <= second < each.end for each in self.planted.silences)
+
     def days(self) -> Iterator[tuple[int, list[Ask]]]:
         """The questions of each day, in order of time."""
         traffic = Traffic(self.size, self.people, self.roster, self.care, self.seed)
@@ -64,7 +68,8 @@ def write(made: Hospital, directory: Path, progress: Callable[[int, int], None] 
     truth = _Truth(made)
     with tempfile.TemporaryDirectory(prefix="chaperone-hospital-") as name:
         house = House(Path(name), made.people, made.roster, made.care)
-        ledger = Ledger(directory / AUDIT, sha256(f"{made.seed}".encode()).hexdigest()[:6])
+        prefix = sha256(f"{made.seed}".encode()).hexdigest()[:6]
+        ledger = Ledger(directory / AUDIT, prefix, made.silent)
         try:
             _run(made, house, ledger, truth, progress)
         finally:
@@ -79,19 +84,15 @@ def _run(made: Hospital, house: House, ledger: Ledger, truth: _Truth, progress: 
     wide = False
     for day, asks in made.days():
         engines = house.engines(day)
-        for worker in range(WORKERS):
-            ledger.activated(day * DAY * SECOND, engines[wide], worker)
+        ledger.activated(day * DAY * SECOND, engines[wide])
         for number, ask in enumerate(asks):
             while activations and activations[0].at * SECOND <= ask.at:
                 change = activations.pop(0)
                 wide = change.wide
-                for worker in range(WORKERS):
-                    ledger.activated(change.at * SECOND, engines[wide], worker)
+                ledger.activated(change.at * SECOND, engines[wide])
             worker = number % WORKERS
-            seconds = ask.at // SECOND
-            if any(each.worker == worker and each.start <= seconds < each.end for each in made.planted.silences):
-                continue
-            truth.happened(ask, ledger.asked(ask, engines[wide], worker))
+            if not made.silent(worker, ask.at // SECOND):
+                truth.happened(ask, ledger.asked(ask, engines[wide], worker))
         progress(day + 1, made.size.days)
 
 
