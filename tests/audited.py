@@ -53,7 +53,7 @@ def flat(leaf: dict[str, Any]) -> dict[str, Any]:
         if given in decision:
             found[name] = decision[given]
     if "sub" in detail:
-        found["subject"] = {"type": leaf["sub"]["type"], "id": detail["sub"]["id"]}
+        found["subject"] = {"type": leaf["sub"]["type"], **detail["sub"]}
     if "identity" in leaf:
         found["identity"] = identity = dict(leaf["identity"])
         if "identity" in detail:
@@ -65,8 +65,8 @@ def flat(leaf: dict[str, Any]) -> dict[str, Any]:
         if "actors" in detail:
             identity["actors"] = detail["actors"]
     if "res" in leaf:
-        found["action"] = leaf["act"]["action"]
-        found["resource"] = {"type": leaf["res"]["type"], "id": detail["res"]["id"]}
+        found["action"] = detail.get("act", leaf["act"])["action"]
+        found["resource"] = {"type": leaf["res"]["type"], **detail["res"]}
     if "refused_token" in leaf:
         found["refused_token"] = {"issuer": leaf["refused_token"]["issuer"]}
         if "refused_token" in detail:

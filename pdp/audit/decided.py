@@ -71,6 +71,7 @@ class Record:
     method: str = ""  # of HTTP, at proxy doors; one of `METHODS`, or "other"
     route: str = ""  # the pattern that the path fits, never the path
     purpose: str = ""  # that the request asserts, as far as that is believed
+    strange: Sequence[str] = ()  # members that would hold a name which no schema has: `sub`, `act`, `res`, `pou`
     patient: str = ""  # whose data it is about, as the data say; "": not known
     request_id: str = ""
     trace: str = ""  # W3C trace id

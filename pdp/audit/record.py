@@ -25,6 +25,8 @@ from pdp.model.request import Request
 
 VERSION: Final = 1
 DECISION: Final = "decision"
+STRANGE: Final = "?"
+"""Instead of the name of a type, an action or a purpose that no schema has; that one is in the detail."""
 RESULTS: Final = "decision.results"
 STATUS: Final = "audit.status"
 LIMIT: Final = 65_000
@@ -132,6 +134,7 @@ def _n() -> str:
 def _members(record: Record, veil: Hiding | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The clear part, and the detail."""
     request, who = record.request, record.who
+    strange = record.strange if veil is not None else ()
     detail: dict[str, Any] = {}
     members: dict[str, Any] = {
         "v": VERSION,
@@ -143,7 +146,7 @@ def _members(record: Record, veil: Hiding | None) -> tuple[dict[str, Any], dict[
         "dec": _decision(record.decision, record),
     }
     if request is not None:
-        members["sub"] = _person(request.subject_type, request.subject_id, veil)
+        members["sub"] = _person(request.subject_type, request.subject_id, veil, "sub" in strange)
         detail["sub"] = {"id": request.subject_id[:MAX_TEXT]}
     if who is not None:
         members["identity"] = identity = _identity(who)
@@ -163,6 +166,8 @@ def _members(record: Record, veil: Hiding | None) -> tuple[dict[str, Any], dict[
         members["res"] = _resource(request, record.patient, veil, detail)
     if record.purpose:
         members["pou"] = {"asserted": record.purpose[:MAX_NAME]}
+    for part in strange:
+        _strange(part, members, detail)
     if record.request_id or record.trace:
         members["ctx"] = _context(record)
     if record.refused is not None:
@@ -174,11 +179,18 @@ def _members(record: Record, veil: Hiding | None) -> tuple[dict[str, Any], dict[
     return members, detail
 
 
-def _person(kind: str, identifier: str, veil: Hiding | None) -> dict[str, str]:
+def _strange(part: str, members: dict[str, Any], detail: dict[str, Any]) -> None:
+    """A name that somebody made up may be anything: it is hidden."""
+    name = {"act": "action", "pou": "asserted"}.get(part, "type")
+    detail[part] = {**detail.get(part, {}), name: members[part][name]}
+    members[part][name] = STRANGE
+
+
+def _person(kind: str, identifier: str, veil: Hiding | None, strange: bool = False) -> dict[str, str]:
     """Who, as everybody may know who reads the log."""
     said = {"type": kind[:MAX_TEXT]}
     if veil is not None and identifier:
-        if veil.hides(kind):
+        if strange or veil.hides(kind):
             said["id_p"] = veil.name(kind, identifier)
         else:
             said["id"] = identifier[:MAX_TEXT]

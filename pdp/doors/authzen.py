@@ -6,6 +6,7 @@ cannot be read is a deny of that item alone. Unknown members are ignored; what i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,7 @@ EVALUATION_PATH: Final = "/access/v1/evaluation"
 EVALUATIONS_PATH: Final = "/access/v1/evaluations"
 METADATA_PATH: Final = "/.well-known/authzen-configuration"
 MAX_REQUEST_ID: Final = 128
+_VISIBLE: Final = re.compile(rb"[!-~]+").fullmatch
 
 
 class Semantic(StrEnum):
@@ -171,9 +173,7 @@ def properties_of(entity: Mapping[str, Any], what: str) -> Mapping[str, Any]:
 
 def clean_request_id(value: bytes | None) -> bytes | None:
     """The X-Request-ID to echo: visible ASCII of at most 128 characters, else none at all."""
-    if value and len(value) <= MAX_REQUEST_ID and all(0x21 <= byte <= 0x7E for byte in value):
-        return value
-    return None
+    return value if value and len(value) <= MAX_REQUEST_ID and _VISIBLE(value) else None
 
 
 # -------------------------------------------------------------------------------------------------------- answering

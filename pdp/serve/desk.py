@@ -25,6 +25,7 @@ from pdp.identity.caller import Caller, Suspect
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
 from pdp.serve.compartment import patient_of
+from pdp.serve.declared import Declared, purpose_of
 from pdp.serve.floods import Flood, Floods
 from pdp.serve.http import BEARER, JSON, NO_STORE, Answer
 from pdp.serve.limits import FREE, Limits, Taken
@@ -37,9 +38,6 @@ EXT_AUTHZ: Final = "ext_authz"
 GRPC: Final = "grpc"
 FORWARD_AUTH: Final = "forward_auth"
 OPA: Final = "opa"
-
-PURPOSE: Final = "purpose"
-"""The attribute of the context that says what a request is for."""
 
 RECORD_SECONDS: Final = 10.0
 """How long a thread waits for the disk. The record may still be written after that: of a permit that was not given."""
@@ -98,6 +96,7 @@ class Desk:
         self._numbers = count(1)
         self._floods = Floods(self._identifier)
         self.strangers = Strangers(self.metrics)
+        self._declared: Declared | None = None  # Of the last snapshot; read and replaced in single steps.
         self._told: tuple[Ticket, list[Flood]] | None = None
 
     def exchange(self, door: str) -> Exchange:
@@ -150,11 +149,20 @@ class Desk:
         """What of the request stands in the record beside what was decided."""
         record.method, record.route = exchange.method, exchange.route
         record.request_id, record.trace = correlation.names(exchange.headers)
+        request = record.request
         if exchange.patient is not None:
             record.patient = exchange.patient
-        elif record.request is not None and snapshot is not None:
-            resource = (record.request.resource_type, record.request.resource_id)
+        elif request is not None and snapshot is not None:
+            resource = (request.resource_type, request.resource_id)
             record.patient = patient_of(self.settings.smart, *resource, snapshot.engine.entities, snapshot.schema)
+        if request is not None and snapshot is not None and not exchange.route:
+            record.strange = self._declarations(snapshot).strange(request, record.purpose)
+
+    def _declarations(self, snapshot: Snapshot) -> Declared:
+        known = self._declared
+        if known is None or known.schema is not snapshot.schema:
+            known = self._declared = Declared(snapshot.schema)
+        return known
 
     def taken(self, snapshot: Snapshot, request: Request, profile: Profile, exchange: Exchange) -> str:
         """Count one request; the request is told what is left. "", or the word of the limit that refuses."""
@@ -333,12 +341,6 @@ def _anybodys(exchange: Exchange, reason: Reason) -> bool:
     if reason is Reason.OVERLOADED or exchange.pep == NOBODY:
         return True
     return exchange.door in PROXY_DOORS and reason in (Reason.UNAUTHENTICATED, Reason.BAD_REQUEST)
-
-
-def purpose_of(believed: Request) -> str:
-    """What the request is for, as it says itself and may say; "" where it says nothing."""
-    purpose = believed.context.get(PURPOSE)
-    return purpose if isinstance(purpose, str) else ""
 
 
 def who_of(caller: Caller | None) -> Who | None:

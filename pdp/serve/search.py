@@ -26,7 +26,8 @@ from pdp.doors.search import Asked
 from pdp.model.decision import Capabilities, Decision, Effect, Obligation, Reason
 from pdp.model.request import Request, RequestError
 from pdp.serve.compartment import patient_of
-from pdp.serve.desk import Desk, Exchange, purpose_of, who_of
+from pdp.serve.declared import purpose_of
+from pdp.serve.desk import Desk, Exchange, who_of
 from pdp.serve.http import JSON, NO_STORE, Answer
 from pdp.serve.limits import Taken
 from pdp.serve.snapshot import Snapshot
