@@ -19,7 +19,12 @@ from tests.hospital.people import People, Size, people
 from tests.hospital.roster import DAY, Roster, roster
 from tests.hospital.traffic import Traffic
 
-AUDIT, CONTEXT, TRUTH, PLANTS = "audit", "context", "truth.csv", "plants.csv"
+AUDIT, CONTEXT, TRUTH, PLANTS, RULES = "audit", "context", "truth.csv", "plants.csv", "rules.toml"
+OWN_RULES: Final = """\
+# To be laid over the rules of detection: this log was sealed each ten minutes of its time, not each second.
+[settings]
+margin = "15m"
+"""
 TRUTH_COLUMNS: Final = ("plant", "kind", "rule", "grade", "subject_type", "subject", "patient", "decision", "time")
 PLANT_COLUMNS: Final = (
     "plant", "kind", "rule", "grade", "subject_type", "subject", "patient", "stream", "first", "last", "accesses"
@@ -76,6 +81,7 @@ def write(made: Hospital, directory: Path, progress: Callable[[int, int], None] 
             ledger.close()
     context.write(made, directory / CONTEXT)
     truth.write(directory)
+    (directory / RULES).write_text(OWN_RULES, encoding="utf-8")
     return ledger.records
 
 

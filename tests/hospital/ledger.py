@@ -1,7 +1,7 @@
 """Puts questions, as they would have been answered, into a real log: engine, record, write-ahead log, sealer.
 
 Time is simulated: the writers and the sealer get it as an argument. Nothing waits for the disk, and the sealer comes
-each five minutes of that time, not each second.
+each ten minutes of that time, not each second.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SEGMENT_BYTES: Final = 16 * 1_048_576
 SMALL_BYTES: Final = 1_048_576
 WAIT_SECONDS: Final = 60.0
 BEAT: Final = 60
-SEALED_EVERY: Final = 5
+SEALED_EVERY: Final = 10
 """Heartbeats."""
 CAN: Final = Capabilities(True, frozenset({"notify_patient", "attach_notice", "review_later"}))
 VIA: Final = {"user": "token", "member": "token", "service": "certificate"}
