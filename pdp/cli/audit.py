@@ -17,6 +17,7 @@ VERBS: Final = {
     "check-proof": "audit_check_proof",
     "keys": "audit_keys",
     "witness": "audit_witness",
+    "reconcile": "audit_reconcile",
     "export": "audit_export",
     "ship": "audit_ship",
     "query": "audit_query",
