@@ -49,7 +49,7 @@ def _checked(settings: Settings) -> int:
     if problems:
         raise ConfigError(problems)
     weaknesses = tls.warnings(settings, time.time_ns() // 1000) + preflight.weaknesses(settings)
-    weaknesses += settings.sessions.warnings(settings.issuers)
+    weaknesses += preflight.ground(settings) + settings.sessions.warnings(settings.issuers)
     with diagnosed():
         weaknesses += disagreements(settings, checked(str(settings.policies)).policies)
     for each in weaknesses:

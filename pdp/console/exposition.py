@@ -44,8 +44,19 @@ class Workers(Collector):
         yield _limited(found)
         yield _unknown_peps(found)
         yield from _certificate(found)
+        yield from self._audit()
         yield from self._policy_set()
         yield from self._children()
+
+    def _audit(self) -> Iterator[Metric]:
+        found = self._source.audit()
+        for name, key, help_text in (
+            ("pdp_audit_free_bytes", "free_bytes", "free on the file system of the audit log"),
+            ("pdp_audit_total_bytes", "total_bytes", "size of the file system of the audit log"),
+            ("pdp_audit_unsealed_seconds", "unsealed_seconds", "since everything that is written was sealed"),
+        ):
+            if key in found:
+                yield GaugeMetricFamily(name, help_text, value=found[key])
 
     def _policy_set(self) -> Iterator[Metric]:
         pointer, builder = self._source.pointer(), self._source.builder()

@@ -6,14 +6,18 @@ Nothing here binds a port or makes a file, so that `pdp serve --check-settings` 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Final
 
+from pdp.audit.space import unsound
 from pdp.config import Settings
 from pdp.serve import port, shipping, tls
 
 OTHERS: Final = 0o077
+_GENERATED: Final = re.compile(r"([0-9a-f]{12}|.+-[0-9a-f]{8,10}-[0-9a-z]{5}|[0-9a-f]{32,})/pdp").fullmatch
+"""A host as Docker and as Kubernetes name it."""
 
 
 def obstacles(settings: Settings) -> list[str]:
@@ -73,6 +77,22 @@ def weaknesses(settings: Settings) -> list[str]:
             found.append(f"{path} holds a secret and may be read or written by others (chmod 600)")
     if "grpc_listen" in settings.given and settings.grpc_listen.port and not port.wanted(settings):
         found.append(f"grpc_listen: nothing listens on {settings.grpc_listen}, since no profile has the door `grpc`")
+    return found
+
+
+def ground(settings: Settings) -> list[str]:
+    """What is weak about where the log is, and what it is called."""
+    directories = {"audit_dir": settings.audit_dir, "[emergency] audit_dir": settings.emergency.audit_dir}
+    found = [
+        f"{name}: {directory} {weak}"
+        for name, directory in directories.items()
+        if directory is not None and (weak := unsound(directory))
+    ]
+    if "audit_origin" not in settings.given and _GENERATED(settings.audit_origin):
+        found.append(
+            f"audit_origin: {settings.audit_origin} looks like the name of a container, which changes with each start:"
+            " every start would be another log (PDP_AUDIT_ORIGIN)"
+        )
     return found
 
 

@@ -34,6 +34,7 @@ class Sealing:
         self._said: set[str] = set()
         self._last: Sealed | None = None
         self._sealed_at = 0.0
+        self._drained_at = 0.0  # when nothing was left to seal
         self._epoch = 0
 
     def step(self, now: int) -> float:
@@ -47,6 +48,8 @@ class Sealing:
             self._tell(now, str(error), [str(error)])
             return RETRY_SECONDS
         self._sealed_at = now / 1e9
+        if not self._last.more:
+            self._drained_at = self._sealed_at
         if self._witnessing is not None:
             self._witnessing.turn(self._last.size)
         if self._last.epoch != self._epoch:
@@ -75,6 +78,7 @@ class Sealing:
         return {
             "looked_at": now / 1e9,
             "sealed_at": self._sealed_at,
+            "drained_at": self._drained_at,
             "problem": problem,
             "size": last.size if last is not None else 0,
             "epoch": last.epoch if last is not None else 0,

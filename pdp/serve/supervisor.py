@@ -12,12 +12,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pdp.config import Address, ConfigError, Settings
 from pdp.config.peps import DOORS
-from pdp.serve import limits, port, preflight, shipping, tls, veiling
+from pdp.serve import ladder, limits, port, preflight, shipping, tls, veiling
 from pdp.serve.process import die_with, forget_signals, say
 from pdp.serve.runtime import Runtime, make_key, open_directory
 
@@ -65,6 +66,7 @@ class Supervisor:
         from pdp.serve import builder
 
         self._runtime = runtime
+        self._ladder = ladder.Watch(ladder.Ladder(settings, time.time()), say)
         self._ending = False
         self._wake = os.pipe()
         self._children = (
@@ -86,11 +88,17 @@ class Supervisor:
                 if not child.alive and child.due <= now:
                     self._start(child, now)
             self._wait(1.0)
+            self._look()
             code = self._reap(time.monotonic())
             if code:
                 break
         self._end(DRAIN_SECONDS if code == 0 else 0.0)
         return code
+
+    def _look(self) -> None:
+        found = self._ladder.look(time.time(), self._runtime.read(SEALER))
+        with suppress(OSError):  # The numbers wait for the next second.
+            self._runtime.write(ladder.STATUS, found)
 
     def _handle_signals(self) -> None:
         for end in self._wake:
@@ -300,6 +308,8 @@ def announce(settings: Settings, known: bool) -> None:
         say(f"gRPC on {settings.grpc_listen}, {'without' if settings.tls_certificate_file is None else 'with'} TLS")
     say(preflight.places(settings))
     for weakness in tls.warnings(settings, time.time_ns() // 1000) + preflight.weaknesses(settings):
+        say(f"WARNING: {weakness}")
+    for weakness in preflight.ground(settings):
         say(f"WARNING: {weakness}")
     for weakness in settings.sessions.warnings(settings.issuers):
         say(f"WARNING: {weakness}")

@@ -29,6 +29,10 @@ class View:
     def children(self) -> dict[str, Any]:
         return self._runtime.read("children")
 
+    def audit(self) -> dict[str, Any]:
+        """How long records wait to be sealed, and the space that is left for them."""
+        return self._runtime.read("audit")
+
     def worker_restarts(self) -> int:
         return int(self._runtime.read("workers").get("restarts", 0))
 

@@ -17,6 +17,7 @@ import orjson
 from pdp.audit.log import EvidenceError, Log
 from pdp.bundle.artefact import BadArtefact
 from pdp.config import Settings
+from pdp.serve.ladder import Ladder, Rung, Step
 from pdp.serve.metrics import Metrics
 from pdp.serve.process import say
 from pdp.serve.runtime import Runtime
@@ -68,6 +69,7 @@ class Worker:
         self._outside: Mapping[str, str] = {}
         self._audit_problem = ""
         self._audit_failed_at = 0.0
+        self._ladder = Ladder(settings, time.time())
         self._reported = 0
         self.at_end: Callable[[], None] = lambda: None  # the last thing before the log is closed
         self._tasks: list[asyncio.Task[None]] = []
@@ -193,8 +195,10 @@ class Worker:
         seconds = now / 1_000_000
         builder, children = self._runtime.read("builder"), self._runtime.read("children")
         sealer = self._runtime.read("sealer")
+        rungs = self._ladder.rungs(seconds, sealer)
         problems = self._problems(now, builder, children) + _unsealed(seconds, sealer) + _unwitnessed(sealer)
-        able = self.able(now)
+        problems += [each.problem for each in rungs if each.step > Step.ALARM]
+        able = self.able(now, rungs)
         state: dict[str, Any] = {
             "status": "unavailable" if not able else "degraded" if problems else "ready",
             "problems": problems,
@@ -212,8 +216,12 @@ class Worker:
             state["stale_reason"] = builder.get("problem", "")
         return (200 if able else 503), orjson.dumps(state)
 
-    def able(self, now: int) -> bool:
-        """Can this worker decide?"""
+    def able(self, now: int, rungs: list[Rung] | None = None) -> bool:
+        """Should questions be sent to this worker?"""
+        if rungs is None:
+            rungs = self._ladder.rungs(now / 1_000_000, self._runtime.read("sealer"))
+        if any(each.step is Step.NOT_READY for each in rungs):
+            return False
         return self.snapshot is not None and self._audit_able() and self.following.able(now)
 
     def _problems(self, now: int, builder: dict[str, Any], children: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ def told(*workers: Metrics) -> dict[str, float]:
         pointer=lambda: nothing,
         builder=lambda: nothing,
         children=lambda: nothing,
+        audit=lambda: {"free_bytes": 5, "total_bytes": 10, "unsealed_seconds": 2.5},
         worker_restarts=lambda: 0,
     )
     lines = exposition(source).decode().splitlines()  # type: ignore[arg-type]
@@ -63,3 +64,9 @@ def test_unknown_enforcement_points_add_up_by_door_and_by_why() -> None:
     assert found['pdp_unknown_pep_total{door="grpc",why="no-secret"}'] == 3
     assert found['pdp_unknown_pep_total{door="opa",why="wrong-secret"}'] == 4
     assert found["pdp_no_door_total"] == 5
+
+
+def test_the_space_of_the_log_and_how_long_records_wait_are_told() -> None:
+    found = told(Metrics())
+    assert (found["pdp_audit_free_bytes"], found["pdp_audit_total_bytes"]) == (5, 10)
+    assert found["pdp_audit_unsealed_seconds"] == 2.5

@@ -119,3 +119,26 @@ def test_a_profile_at_whose_doors_nobody_could_be_known_is_refused(directory: Pa
 def test_a_certificate_that_has_its_place_is_none_of_these(directory: Path) -> None:
     settings(directory, '[pep.a]\nevidence = ["certificate"]\nclient_certificate = "peer"')
     settings(directory, '[pep.a]\ndoor = "authzen"\nevidence = ["certificate"]')
+
+
+@pytest.mark.parametrize(
+    ("origin", "generated"),
+    [
+        ("3f2b1c9a0d4e/pdp", True),
+        ("pdp-7d9c5b8f64-x2x9q/pdp", True),
+        ("host-1/pdp", False),
+        ("pdp.example/host-1", False),
+    ],
+)
+def test_a_log_named_after_a_container_is_warned_of(directory: Path, origin: str, generated: bool) -> None:
+    from dataclasses import replace
+
+    found = replace(settings(directory, ""), audit_origin=origin)
+    assert any("would be another log" in each for each in preflight.ground(found)) is generated
+    chosen = replace(found, given=frozenset({"audit_origin"}))
+    assert not any("would be another log" in each for each in preflight.ground(chosen))
+
+
+def test_a_file_system_that_keeps_no_promise_is_warned_of(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "unsound", lambda where: "btrfs is weak" if "audit" in where.name else "")
+    assert any("btrfs is weak" in each for each in preflight.ground(settings(directory, "")))
