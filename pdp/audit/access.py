@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pdp.audit.deeds import NOBODY, Deed, Name, Sought, joined, merged, uncertain
+from pdp.audit.asked import UNKNOWN, YES
+from pdp.audit.deeds import NOBODY, Deed, Name, Sought, joined, merged
 from pdp.audit.leaf import CLEAR, Opener
 from pdp.audit.within import moment
 
@@ -132,8 +133,9 @@ def access(
     lines: dict[Name, Line] = {}
     found = Access([])
     for one in joined(deeds):
-        if not patient.concerned(one):
-            found.uncertain += uncertain(one)
+        meant = patient.concerned(one)
+        if meant is not YES:
+            found.uncertain += meant is UNKNOWN
         elif withheld(one):
             found.withheld += 1
         else:

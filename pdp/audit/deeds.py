@@ -5,17 +5,13 @@ Records were written by many versions, and perhaps by somebody else: what a reco
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from pdp.audit.asked import NO, UNKNOWN, YES, Meant, Thing
 from pdp.audit.leaf import CLEAR, Leaf, Opener
 from pdp.audit.record import DECISION, RESULTS
-
-PSEUDONYM: Final = re.compile(r"p[0-9]{1,9}-[a-z2-7]{26}")
-PATIENT: Final = "Patient"
-"""The (wire) type of patients, where nothing else was said."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,6 +25,9 @@ class Name:
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}" if self.kind else self.id
 
+
+PATIENT: Final = "Patient"
+"""The (wire) type of patients, where nothing else was said."""
 
 NOBODY: Final = Name("", "")
 
@@ -143,41 +142,51 @@ class Sought:
     def __init__(self, kind: str, identifier: str, opener: Opener) -> None:
         self.kind = kind
         self.id = identifier
-        own = {identifier} if PSEUDONYM.fullmatch(identifier) else set()
-        self.pseudonyms = frozenset(opener.names(kind, identifier)) | own
+        self._thing = Thing(identifier, opener, kind)
+        self.pseudonyms = self._thing.of(kind).pseudonyms
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
 
+    def same(self, kind: str, said: Mapping[str, Any], pseudonym: str, real: str) -> Meant:
+        """Is that its name, in a record? UNKNOWN also where the record does not say."""
+        if kind != self.kind:
+            return NO
+        return self._thing.same(kind, said.get(pseudonym), real or None)
+
+    def concerned(self, one: Deed) -> Meant:
+        """Is it the patient of this decision, what was asked for, or among what a search gave away?
+
+        UNKNOWN: what would tell is in a detail that cannot be opened, or under the pseudonym of a key that is not here.
+        """
+        resource, detail = _part(one.leaf.members, "res"), one.leaf.detail
+        found = [NO]
+        if "patient_p" in resource or "patient" in detail:
+            found.append(self.same(self.kind, resource, "patient_p", text(detail, "patient", "id")))
+        if one.resource.kind == self.kind and ("id_p" in resource or one.resource.id):
+            found.append(self.same(self.kind, resource, "id_p", text(detail, "res", "id")))
+        found += self._named_in(one)
+        if not resource and one.leaf.opened != CLEAR:
+            found.append(UNKNOWN)
+        return max(found, key=lambda each: each.value)
+
+    def _named_in(self, one: Deed) -> Iterator[Meant]:
+        if one.searched != self.kind:
+            return
+        if one.leaf.opened != CLEAR:
+            yield UNKNOWN
+        for each in one.named:
+            yield self.same(self.kind, {}, "", each)
+
+    def acted(self, one: Deed) -> Meant:
+        """Is it who asked?"""
+        members, detail = one.leaf.members, one.leaf.detail
+        subject = _part(members, "sub")
+        real = text(subject, "id") or text(detail, "sub", "id")
+        return self.same(text(subject, "type"), subject, "id_p", real) if subject else NO
+
     def named(self, name: Name) -> bool:
-        """Is that its name? A pseudonym stands for the type too."""
-        if name.hidden:
-            return name.id in self.pseudonyms
-        return bool(name.id) and name.id == self.id and name.kind == self.kind
-
-    def concerned(self, one: Deed) -> bool:
-        """Is it the patient of this decision, what was asked for, or among what a search gave away?"""
-        if self.named(one.patient) or self.named(one.resource) or self._stands_in(one.leaf.members):
-            return True
-        return one.searched == self.kind and self.id in one.named
-
-    def _stands_in(self, said: Mapping[str, Any]) -> bool:
-        """By a pseudonym in the clear part, also where the detail opened and says another spelling."""
-        if not self.pseudonyms:
-            return False
-        return text(said, "res", "patient_p") in self.pseudonyms or text(said, "res", "id_p") in self.pseudonyms
-
-    def acted(self, one: Deed) -> bool:
-        return self.named(one.who) or text(one.leaf.members, "sub", "id_p") in self.pseudonyms
-
-
-def uncertain(one: Deed) -> bool:
-    """Might it be about anybody, and cannot be opened to see? A pseudonym in clear would have told."""
-    if one.leaf.opened == CLEAR:
-        return False
-    members = one.leaf.members
-    told = text(members, "res", "patient_p") or text(members, "res", "id_p")
-    return one.leaf.kind == RESULTS or "search" in members or not told
+        return self.same(name.kind, {"p": name.id} if name.hidden else {}, "p", "" if name.hidden else name.id) is YES
 
 
 def merged(names: Iterable[Name], opener: Opener) -> dict[Name, Name]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pdp.audit.access import Proof
+from pdp.audit.asked import UNKNOWN, YES, Meant
 from pdp.audit.bases import ACCOUNTED, BASES, EXCLUSIONS, PURPOSES, SUSPENDABLE, basis
-from pdp.audit.deeds import Deed, Sought, deed, is_deed, joined, text, uncertain
+from pdp.audit.deeds import Deed, Sought, deed, is_deed, joined, text
 from pdp.audit.leaf import CLEAR, Leaf, instant
 from pdp.audit.period import Period
 from pdp.audit.suspensions import KIND as SUSPEND
@@ -184,11 +185,9 @@ def _by_hand(made: Iterable[Leaf], patient: Sought, found: Accounting, completed
         if replaces in ours:  # Only what was about the same patient is replaced.
             _forget(completed, ours.pop(replaces))
             found.replaced += 1
-        if leaf.opened != CLEAR and not text(leaf.detail, "patient", "id"):
-            found.uncertain += not _told(leaf, patient)
-            if not _told(leaf, patient):
-                continue
-        elif text(leaf.detail, "patient", "id") != patient.id and not _told(leaf, patient):
+        meant = _about(leaf, patient)
+        if meant is not YES:
+            found.uncertain += meant is UNKNOWN
             continue
         entry = _entry(leaf)
         ours[leaf.id] = entry
@@ -202,10 +201,12 @@ def _forget(completed: dict[str, Entry], gone: Entry) -> None:
         del completed[name]
 
 
-def _told(leaf: Leaf, patient: Sought) -> bool:
-    """By a pseudonym in the clear part."""
-    given = (text(leaf.members, "patient_p"), text(leaf.members, "res", "patient_p"))
-    return any(each in patient.pseudonyms for each in given if each)
+def _about(leaf: Leaf, patient: Sought) -> Meant:
+    """Is a record that somebody made about this patient?"""
+    given = leaf.detail.get("patient")
+    if leaf.opened != CLEAR or not isinstance(given, Mapping):
+        return UNKNOWN
+    return patient.same(text(given, "type") or patient.kind, {}, "", text(given, "id"))
 
 
 def _entry(leaf: Leaf) -> Entry:
@@ -233,8 +234,9 @@ def _decided(
     for one in joined(deeds):
         if not one.discloses or not one.allowed:
             continue
-        if not patient.concerned(one):
-            found.uncertain += uncertain(one)
+        meant = patient.concerned(one)
+        if meant is not YES:
+            found.uncertain += meant is UNKNOWN
             continue
         proof = Proof(one.leaf.id, one.leaf.index)
         known = completed.get(one.leaf.id) or entries.get(one.leaf.id)

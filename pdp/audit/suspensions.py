@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pdp.audit.asked import YES
 from pdp.audit.bases import SUSPENDABLE, basis
 from pdp.audit.deeds import Deed, Sought, text
 from pdp.audit.leaf import CLEAR, Leaf, instant
@@ -30,6 +31,7 @@ class Suspension:
     end: int
     agency: str
     reason: str
+    kind: str  # of the patient
     patient: str
     known: frozenset[str]
     opened: bool
@@ -40,7 +42,9 @@ class Suspension:
 
     def about(self, patient: Sought) -> bool:
         """Where it cannot be opened, it may be about anybody."""
-        return not self.opened or not self.patient or self.patient == patient.id or self.patient in patient.pseudonyms
+        if not self.opened or not self.patient:
+            return True
+        return patient.same(self.kind or patient.kind, {}, "", self.patient) is YES
 
 
 def said(
@@ -76,6 +80,7 @@ def _suspension(leaf: Leaf) -> Suspension:
         min(end, start + ORAL_MICROSECONDS) if oral else end,
         text(leaf.detail, "agency"),
         text(leaf.detail, "reason"),
+        text(leaf.detail, "patient", "type"),
         text(leaf.detail, "patient", "id"),
         frozenset(map(str, known)) if isinstance(known, list) else frozenset(),
         leaf.opened == CLEAR,

@@ -65,7 +65,7 @@ def asked(verb: str, period: Period | None = None, **more: Any) -> dict[str, Any
 
 def named(kind: str, given: str) -> tuple[str, str]:
     """`Type:id`, or an id of this type."""
-    from pdp.audit.deeds import PSEUDONYM
+    from pdp.audit.asked import PSEUDONYM
 
     before, colon, after = given.partition(":")
     if colon and before.isalnum() and after and not PSEUDONYM.fullmatch(given):

@@ -11,7 +11,7 @@ import pytest
 
 from pdp.audit.privacy import Veil
 from pdp.cli.main import main
-from tests.unit.audit.seen import sealed, seen, told, written
+from tests.unit.audit.seen import sealed, seen, written
 
 MARCH = ("--in", "2026-03")
 
