@@ -13,6 +13,8 @@ REPORTS: Final = {
     "disclosures": "report_disclosures",
     "suspend": "report_suspend",
     "activity": "report_activity",
+    "evidence": "report_evidence",
+    "check": "report_check",
 }
 
 
