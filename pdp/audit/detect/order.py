@@ -1,0 +1,72 @@
+"""The records of many writers as one sequence in time, whichever way they came to be interleaved in the log.
+
+Inside one stream its own order stands, whatever its clock says: only the heads of the streams are compared. A record
+waits until others are `margin` newer. What comes later than that is taken at once, and counted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import Final
+
+from pdp.audit.detect.access import Event
+
+MAX_WAITING: Final = 100_000
+"""Records in memory, whatever the clocks say."""
+
+
+class Order:
+    def __init__(self, margin: int, now: int) -> None:
+        """`now`: no record is from after it; one that says so has a wrong clock, and moves nobody else."""
+        self._margin, self.now = margin, now
+        self._streams: dict[str, deque[Event]] = {}
+        self._heads: list[tuple[int, str, int]] = []
+        self._waiting = 0
+        self.newest = 0
+        self._given = 0
+        self.late = 0
+
+    def put(self, event: Event) -> Iterator[Event]:
+        """One more; and those whose turn it is by now."""
+        queue = self._streams.get(event.stream)
+        if queue is None:
+            queue = self._streams[event.stream] = deque()
+        if not queue:
+            self._lead(event)
+        queue.append(event)
+        self._waiting += 1
+        if self.newest < event.time <= self.now:
+            self.newest = event.time
+        while self._heads and (self._heads[0][0] <= self.newest - self._margin or self._waiting > MAX_WAITING):
+            yield self._next()
+
+    def rest(self) -> Iterator[Event]:
+        while self._heads:
+            yield self._next()
+
+    def first_waiting(self) -> int | None:
+        """The lowest index of a record that is sealed and waits."""
+        found = (event.place.at for queue in self._streams.values() for event in queue)
+        return min((each for each in found if each is not None), default=None)
+
+    def _lead(self, event: Event) -> None:
+        """It is the first of its stream now."""
+        time = event.time if event.time <= self.now else self.newest
+        heappush(self._heads, (time, event.stream, event.seq))
+
+    def _next(self) -> Event:
+        time, stream, _ = heappop(self._heads)
+        queue = self._streams[stream]
+        event = queue.popleft()
+        self._waiting -= 1
+        if queue:
+            self._lead(queue[0])
+        else:
+            del self._streams[stream]
+        if time < self._given:
+            self.late += 1
+        else:
+            self._given = time
+        return event
