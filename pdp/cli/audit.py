@@ -23,6 +23,8 @@ VERBS: Final = {
     "query": "audit_query",
     "report": "audit_report",
     "disclosure": "audit_disclosure",
+    "detect": "audit_detect",
+    "case": "audit_case",
 }
 
 
