@@ -21,11 +21,6 @@ DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 MAX_BYTES: Final = 64 << 20
 
 
-def is_text(name: str) -> bool:
-    """Is a file of this name part of what is kept?"""
-    return name.endswith(".ward") or name.rpartition("/")[2] == "pdp.toml"
-
-
 def keep(audit: Path, digest: str, texts: Mapping[str, bytes], files: Files | None = None) -> bool:
     """Keep one set; False where it is kept already. Raises EvidenceError."""
     path = place(audit, digest)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ class Built:
     program: Program
     entities: Entities
     warnings: tuple[Diagnostic, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)  # what it was built from, by the path below its directory
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -43,9 +45,11 @@ class Built:
 def build(directory: Path) -> Built:
     """Builds what stands below a directory: `**/*.ward`, and `data/`. Raises PolicyError with every finding."""
     with collector.paused():
-        policies, warnings = check.policies(modules(directory))
+        parsed = modules(directory)
+        policies, warnings = check.policies(parsed)
         program = compile_program(policies)
-        return Built(policies, program, data.load(directory, policies.schema), warnings)
+        texts = {Path(each.source.name).relative_to(directory).as_posix(): each.source.text for each in parsed}
+        return Built(policies, program, data.load(directory, policies.schema), warnings, texts)
 
 
 def modules(directory: Path) -> list[Module]:

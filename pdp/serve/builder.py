@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Activate = Callable[[dict[str, Any]], bool]
 """Puts on record that a policy set goes live. False: it could not be."""
+Keep = Callable[[str, Mapping[str, str]], bool]
+"""Keeps the texts of a policy set by its digest, beside the log. False: it could not."""
 
 STATUS: Final = "builder"
 EXIT_DOES_NOT_CHECK: Final = 3
@@ -48,13 +50,16 @@ class Builder:
         settle_seconds: float = 0.0,
         compare: Compare = lambda _: [],
         activate: Activate = lambda _: True,
+        keep: Keep = lambda _, __: True,
     ) -> None:
         """`compare`: what the settings say and a policy set does not know, one sentence each."""
         self._directory = directory
         self._runtime = runtime
         self._compare = compare
         self._activate = activate
+        self._keep = keep
         self._unrecorded: dict[str, Any] | None = None  # of the active policy set, while it is not on record
+        self._unkept: tuple[str, Mapping[str, str]] | None = None  # the same, while its texts are not kept
         self._settle_seconds = settle_seconds
         self._watcher = Watcher(directory, settle_seconds)
         self._active: Content | None = None
@@ -155,8 +160,10 @@ class Builder:
         """On record before any decision by it is. What cannot be recorded becomes active all the same, since it may be
         what closes a door; then it is tried again with each look.
         """
+        self._unkept = built.program.digest, built.texts
         active = self._runtime.read(POINTER)
         if (active.get("digest"), active.get("revision")) == (built.program.digest, built.revision):
+            self._record_again()
             return
         self._unrecorded = {
             "bundle": {"sha256": built.program.digest, "version": built.revision},
@@ -166,6 +173,8 @@ class Builder:
         self._record_again()
 
     def _record_again(self) -> None:
+        if self._unkept is not None and self._keep(*self._unkept):
+            self._unkept = None
         if self._unrecorded is not None and self._activate(self._unrecorded):
             self._unrecorded = None
 
@@ -224,13 +233,27 @@ def _activated(settings: Settings, said: dict[str, Any]) -> bool:
     return True
 
 
+def _kept(settings: Settings, digest: str, texts: Mapping[str, str]) -> bool:
+    """So that a record can be read by the rules that it names, for as long as records are kept."""
+    from pdp.audit import policies
+    from pdp.audit.evidence import EvidenceError
+
+    try:
+        policies.keep(settings.audit_dir, digest, {name: text.encode() for name, text in texts.items()})
+    except EvidenceError as error:
+        say(f"ALARM: the texts of the policy set that becomes active are not kept: {error}")
+        return False
+    return True
+
+
 def main(settings: Settings, runtime: Runtime) -> int:
     """Build once, then watch for ever. Returns only when the first policy set cannot be used."""
     from pdp.serve.agreement import disagreements
 
     compare = partial(disagreements, settings)
     activate = partial(_activated, settings)
-    builder = Builder(settings.policies, runtime, settings.settle_milliseconds / 1000, compare, activate)
+    keep = partial(_kept, settings)
+    builder = Builder(settings.policies, runtime, settings.settle_milliseconds / 1000, compare, activate, keep)
     wanted = []
     signal.signal(signal.SIGHUP, lambda *_: wanted.append(1))
     has_one = bool(runtime.read(POINTER))

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,21 @@ def test_what_the_settings_say_and_the_set_does_not_know_is_told_and_stays_in_th
     maker.step(2.0)
     assert maker.step(2.0)
     assert runtime.read("builder")["disagreements"] == []
+
+
+def test_the_texts_of_a_policy_set_are_kept_by_its_digest_and_tried_again_until_they_are(policies: Path) -> None:
+    runtime = Runtime(policies.parent / "runtime")
+    runtime.directory.mkdir()
+    kept: list[tuple[str, dict[str, str]]] = []
+    answers = [False, False, True]
+
+    def keep(digest: str, texts: Mapping[str, str]) -> bool:
+        kept.append((digest, dict(texts)))
+        return answers.pop(0)
+
+    maker = Builder(policies, runtime, 0.0, keep=keep)
+    maker.step(1.0)
+    assert maker.step(1.0)
+    for _ in range(3):
+        maker.step(2.0)
+    assert kept == [(runtime.read(POINTER)["digest"], {"a-permits.ward": PERMIT})] * 3
