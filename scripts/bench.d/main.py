@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
+import audit_rows
 import grpc_rows
 import http_rows
 import rows
@@ -26,6 +27,7 @@ ROWS: dict[str, Callable[[rows.Effort], Iterator[Line]]] = {
     "http": http_rows.throughput,
     "grpc": grpc_rows.grpc,
     "envoy": grpc_rows.envoy,
+    "audit": audit_rows.audit,
     "start": http_rows.start,
     "change": http_rows.change,
 }

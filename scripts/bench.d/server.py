@@ -41,7 +41,7 @@ def running(command: Sequence[str], environment: dict[str, str], log: Path) -> I
     with log.open("wb") as out:
         process = subprocess.Popen(
             command,
-            env=_clean() | environment,
+            env=clean() | environment,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -58,7 +58,8 @@ def running(command: Sequence[str], environment: dict[str, str], log: Path) -> I
             process.wait()
 
 
-def _clean() -> dict[str, str]:
+def clean() -> dict[str, str]:
+    """Our environment, without settings of the service."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PDP_")}
     return kept | {"PYTHONPATH": str(ROOT)}
 
@@ -67,6 +68,7 @@ def _clean() -> dict[str, str]:
 def chaperone(policies: Path, directory: Path, core: int | None = None, **more: str) -> Iterator[tuple[Process, int]]:
     """`pdp serve` with one worker. Gives the process and the port; it may not listen yet."""
     port = free_port()
+    directory.mkdir(exist_ok=True)
     settings = {
         "PDP_POLICIES": str(policies),
         "PDP_HTTP_LISTEN": f"127.0.0.1:{port}",
