@@ -17,6 +17,7 @@ from pdp.audit.decided import Record as Record
 from pdp.audit.decided import Refused as Refused
 from pdp.audit.decided import Who as Who
 from pdp.audit.evidence import EvidenceError as EvidenceError
+from pdp.audit.frames import CONTROL
 from pdp.audit.privacy import Veil
 from pdp.audit.record import payloads
 from pdp.audit.wal import Ticket, Wal
@@ -56,6 +57,10 @@ class Log:
         """Hand over the records of one answer. Raises EvidenceError, at once; else the ticket tells."""
         wal, veil = self._opened(), self._veil
         return wal.append([payload for each in records for payload in payloads(each, veil)])
+
+    def note(self, payload: bytes) -> Ticket:
+        """Hand over what the log has to say of itself. Raises EvidenceError, at once; else the ticket tells."""
+        return self._opened().append([payload], CONTROL)
 
     def probe(self) -> None:
         """Raise EvidenceError when no record could be written now, as far as can be told without writing one."""

@@ -15,6 +15,7 @@ from pdp.console.source import Source
 
 TOTALS = {
     "audit_failures": "records that could not be written; each made a deny",
+    "audit_emergencies": "permits that were recorded on the second disk, since the log could not be written",
     "faults": "faults of ours; each made a deny",
     "shed": "requests denied because a worker was overloaded",
     "reloads": "policy sets taken by workers",

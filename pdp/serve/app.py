@@ -17,7 +17,7 @@ from pdp.serve import metadata, port, tls
 from pdp.serve.api import Api
 from pdp.serve.callers import Callers
 from pdp.serve.check import Check
-from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, OPA, Desk, Exchange
+from pdp.serve.desk import AUTHZEN, EXT_AUTHZ, FORWARD_AUTH, OPA, Desk, Exchange, why_unrecorded
 from pdp.serve.http import JSON, NO_STORE, TEXT, Answer, Disconnected, Headers, Receive, Scope, Send
 from pdp.serve.limits import Limits
 from pdp.serve.opa import Opa
@@ -49,7 +49,7 @@ class Application:
             **{path.encode(): (AUTHZEN, handler) for path, handler in api.endpoints()},
             forward_auth.PATH: (FORWARD_AUTH, self._proxy.forward_auth),
         }
-        self.worker.at_end = self._at_end
+        self.worker.at_start, self.worker.at_end = self._desk.spool.open, self._at_end
         self._plain: dict[bytes, Callable[[], Answer]] = {
             **metadata.answers(settings, time_ns() // 1_000_000_000),
             b"/live": lambda: (200, [TEXT, NO_STORE], b"live\n"),
@@ -89,7 +89,7 @@ class Application:
                 return await self._denied(exchange, Reason.OVERLOADED, "overload")
             answer = await handler(scope, receive, exchange)
             if not await self._desk.kept(exchange):
-                answer = self._refuse(exchange, Reason.AUDIT_UNAVAILABLE, "")
+                answer = self._refuse(exchange, *why_unrecorded(exchange))
             if door in API_DOORS:
                 _echo(scope["headers"], answer[1])
             return _with_receipt(answer, exchange)
@@ -127,10 +127,13 @@ class Application:
         now = time_ns() // 1000
         self._desk.tell_floods(now)
         self._desk.strangers.tell(now)
+        self._desk.tell_emergencies()
         self.worker.outside(self._callers.problems())
 
     def _at_end(self) -> None:
         self._desk.tell_floods(time_ns() // 1000, all_of_them=True)
+        self._desk.tell_emergencies()
+        self._desk.spool.close()
 
     def _door(self, path: bytes) -> tuple[str, Handler] | None:
         found = self._doors.get(path)

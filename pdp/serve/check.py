@@ -20,7 +20,7 @@ from pdp.model.decision import Reason
 from pdp.model.request import Request
 from pdp.serve.callers import Callers, Ended
 from pdp.serve.compartment import patient_of
-from pdp.serve.desk import Desk, Exchange
+from pdp.serve.desk import Desk, Exchange, why_unrecorded
 from pdp.serve.limits import FREE
 from pdp.serve.snapshot import Snapshot
 
@@ -58,7 +58,7 @@ class Check:
         return _with_receipt(verdict, exchange) if self._desk.kept_here(exchange) else self._unrecorded(exchange)
 
     def _unrecorded(self, exchange: Exchange) -> Verdict:
-        return self.refused(exchange, Reason.AUDIT_UNAVAILABLE, "")
+        return self.refused(exchange, *why_unrecorded(exchange))
 
     def _again(self, original: Original, profile: Profile, exchange: Exchange) -> Verdict:
         exchange.now = time_ns() // 1000  # What has ended meanwhile has ended: waiting buys no older time.

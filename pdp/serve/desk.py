@@ -26,6 +26,7 @@ from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
 from pdp.serve.compartment import patient_of
 from pdp.serve.declared import Declared, purpose_of
+from pdp.serve.emergency import Spool
 from pdp.serve.floods import Flood, Floods
 from pdp.serve.http import BEARER, JSON, NO_STORE, Answer
 from pdp.serve.limits import FREE, Limits, Taken
@@ -38,6 +39,8 @@ EXT_AUTHZ: Final = "ext_authz"
 GRPC: Final = "grpc"
 FORWARD_AUTH: Final = "forward_auth"
 OPA: Final = "opa"
+
+SHED: Final = "audit-overload"
 
 RECORD_SECONDS: Final = 10.0
 """How long a thread waits for the disk. The record may still be written after that: of a permit that was not given."""
@@ -60,6 +63,7 @@ class Handed:
     ticket: Ticket
     records: list[Record]
     essential: bool
+    second: bool = False  # to the second disk, in an emergency
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ class Exchange:
     route: str = ""  # the pattern that its path fits
     patient: str | None = None  # whose data all of it is about; None: each question is looked at
     receipt: str = ""  # of its record, or of the first of several, once they are on disk
+    shed: bool = False  # its record found no room in the queue: it passes
 
 
 class Desk:
@@ -91,6 +96,7 @@ class Desk:
         self.worker = worker
         self.metrics = worker.metrics
         self._log = log
+        self.spool = Spool(settings)
         self._lock = Lock()
         self._prefix = secrets.token_hex(6)
         self._numbers = count(1)
@@ -202,20 +208,33 @@ class Desk:
             ticket = self._log.hand(records)
         except EvidenceError as error:
             self._failed(error)
-            return False
+            exchange.shed = isinstance(error, Overloaded)
+            second = None if exchange.shed or not essential else self._second(records)
+            if second is not None:
+                exchange.handed.append(second)
+            return second is not None
         exchange.handed.append(Handed(ticket, records, essential))
         return True
 
+    def _second(self, records: list[Record]) -> Handed | None:
+        """The log cannot take them: on their way to the second disk, where that is allowed for them."""
+        if not self.spool.takes(records):
+            return None
+        try:
+            return Handed(self.spool.hand(records), records, essential=True, second=True)
+        except EvidenceError:
+            return None
+
     async def kept(self, exchange: Exchange) -> bool:
         """Wait for what was recorded to be on disk. False: nothing may be permitted."""
-        handed, exchange.handed = exchange.handed, []
         kept = True
-        for each in handed:
+        while exchange.handed:
+            each = exchange.handed.pop(0)
             try:
                 if not each.ticket.done:
                     await each.ticket.future(asyncio.get_running_loop())
             except EvidenceError as error:
-                kept, exchange.receipt = self._lost(each, error) and kept, ""
+                kept = self._lost(each, exchange, error) and kept
             else:
                 exchange.receipt = each.ticket.receipt
                 self._counted_in(each)
@@ -223,13 +242,13 @@ class Desk:
 
     def kept_here(self, exchange: Exchange) -> bool:
         """The same, where blocking is allowed."""
-        handed, exchange.handed = exchange.handed, []
         kept = True
-        for each in handed:
+        while exchange.handed:
+            each = exchange.handed.pop(0)
             try:
                 each.ticket.wait(RECORD_SECONDS)
             except EvidenceError as error:
-                kept, exchange.receipt = self._lost(each, error) and kept, ""
+                kept = self._lost(each, exchange, error) and kept
             else:
                 exchange.receipt = each.ticket.receipt
                 self._counted_in(each)
@@ -243,13 +262,23 @@ class Desk:
 
     def _counted_in(self, handed: Handed) -> None:
         with self._lock:
-            self.worker.audit_works()
+            if handed.second:
+                self.metrics.audit_emergencies += len(handed.records)
+            else:
+                self.worker.audit_works()
             for each in handed.records:
                 self.metrics.count(each.door, each.decision)
+        if handed.second:
+            self.spool.used(handed.records)
 
-    def _lost(self, handed: Handed, error: EvidenceError) -> bool:
-        """They are not on disk. Is the answer a refusal in any case?"""
+    def _lost(self, handed: Handed, exchange: Exchange, error: EvidenceError) -> bool:
+        """They are not on disk. Is the answer a refusal in any case, or are they on their way to another disk?"""
+        exchange.receipt = ""
         self._failed(error)
+        second = self._second(handed.records) if handed.essential and not handed.second else None
+        if second is not None:
+            exchange.handed.append(second)
+            return True
         if not handed.essential:
             with self._lock:
                 for each in handed.records:
@@ -271,8 +300,9 @@ class Desk:
         """
         if reason is Reason.UNKNOWN_PEP:
             self.strangers.seen(exchange.door, detail)
-        if exchange.caller is None and _anybodys(exchange, reason):
-            shared = self._floods.shared(exchange.door, exchange.pep, reason, detail, exchange.now)
+        if (exchange.caller is None or exchange.shed) and _anybodys(exchange, reason):
+            room = not exchange.shed
+            shared = self._floods.shared(exchange.door, exchange.pep, reason, detail, exchange.now, room)
             if shared:
                 exchange.decision_id = shared
                 with self._lock:
@@ -282,6 +312,10 @@ class Desk:
         if reason is Reason.AUDIT_UNAVAILABLE or not self.recorded([record], exchange, essential=False):
             with self._lock:
                 self.metrics.count(exchange.door, record.decision)
+
+    def tell_emergencies(self) -> None:
+        """Asked each second, and at the end."""
+        self.spool.tell(self._log)
 
     def tell_floods(self, now: int, all_of_them: bool = False) -> None:
         """Hand over the records that refusals share, once their second is over. Asked every second, and at the end.
@@ -333,7 +367,12 @@ class Desk:
 
     def unrecorded(self, exchange: Exchange) -> Answer:
         """What is answered instead of a decision whose record could not be written."""
-        return self.refuse(exchange, Reason.AUDIT_UNAVAILABLE, "")
+        return self.refuse(exchange, *why_unrecorded(exchange))
+
+
+def why_unrecorded(exchange: Exchange) -> tuple[Reason, str]:
+    """A disk that is behind is another thing than one that cannot be written: who asks may ask again."""
+    return (Reason.OVERLOADED, SHED) if exchange.shed else (Reason.AUDIT_UNAVAILABLE, "")
 
 
 def _anybodys(exchange: Exchange, reason: Reason) -> bool:

@@ -45,8 +45,11 @@ class Floods:
         self._current: dict[tuple[str, str, Reason, str], Flood] = {}
         self._over: list[Flood] = []
 
-    def shared(self, door: str, pep: str, reason: Reason, detail: str, now: int) -> str:
-        """The id of the record that this refusal shares with others; "": it has a record of its own."""
+    def shared(self, door: str, pep: str, reason: Reason, detail: str, now: int, room: bool = True) -> str:
+        """The id of the record that this refusal shares with others; "": it has a record of its own.
+
+        `room`: could there be one now?
+        """
         key, second = (door, pep, reason, detail), now // SECOND
         with self._lock:
             flood = self._current.get(key)
@@ -54,7 +57,7 @@ class Floods:
                 self._end(key)
                 flood = self._current[key] = Flood(*key, second)
             flood.seen += 1
-            if flood.seen <= (1 if reason is Reason.OVERLOADED else OF_THEIR_OWN):
+            if room and flood.seen <= (1 if reason is Reason.OVERLOADED else OF_THEIR_OWN):
                 return ""
             if not flood.shared:
                 flood.identifier, flood.now = self._identifier(), now

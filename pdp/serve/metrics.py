@@ -18,6 +18,7 @@ class Metrics:
         self.buckets = [0] * (len(BOUNDS_MICROSECONDS) + 1)
         self.latency_sum_microseconds = 0
         self.audit_failures = 0
+        self.audit_emergencies = 0
         self.faults = 0
         self.shed = 0
         self.reloads = 0
@@ -49,6 +50,7 @@ class Metrics:
             "buckets": self.buckets,
             "latency_sum_microseconds": self.latency_sum_microseconds,
             "audit_failures": self.audit_failures,
+            "audit_emergencies": self.audit_emergencies,
             "faults": self.faults,
             "shed": self.shed,
             "reloads": self.reloads,

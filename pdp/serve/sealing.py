@@ -13,11 +13,13 @@ from typing import Any, Final
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.sealer import Sealed, Sealer
 from pdp.config import Settings
+from pdp.serve.emergency import SUFFIX
 from pdp.serve.process import say
 from pdp.serve.runtime import Runtime
 from pdp.serve.witnessing import Witnessing
 
 STATUS: Final = "sealer"
+SECOND: Final = "second-sealer"
 STEP_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 2.0
 LAST_STEPS: Final = 64
@@ -26,7 +28,11 @@ LAST_STEPS: Final = 64
 class Sealing:
     """Steps, and what `/ready` and the operator are told of them."""
 
-    def __init__(self, make: Callable[[], Sealer], runtime: Runtime, witnessing: Witnessing | None = None) -> None:
+    def __init__(
+        self, make: Callable[[], Sealer], runtime: Runtime, witnessing: Witnessing | None = None, name: str = STATUS
+    ) -> None:
+        """`name`: under which `/ready` finds how it is."""
+        self._name = name
         self._make = make
         self._witnessing = witnessing
         self._sealer: Sealer | None = None
@@ -71,7 +77,7 @@ class Sealing:
         if not alarms and self._said:
             say("the audit log is sealed again")
         self._said = set(alarms)
-        self._runtime.write(STATUS, self._status(now, problem))
+        self._runtime.write(self._name, self._status(now, problem))
 
     def _status(self, now: int, problem: str) -> dict[str, Any]:
         last = self._last
@@ -91,12 +97,21 @@ def main(settings: Settings, runtime: Runtime) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     witnessing = Witnessing(settings.witnesses, settings.audit_dir)
     chosen: dict[str, Any] = {"keys": settings.audit_keys_dir, "heartbeat_seconds": settings.audit_heartbeat_seconds}
-    sealing = Sealing(lambda: Sealer(settings.audit_dir, settings.audit_origin, **chosen), runtime, witnessing)
-    pause = sealing.step(time.time_ns())
+    both = [Sealing(lambda: Sealer(settings.audit_dir, settings.audit_origin, **chosen), runtime, witnessing)]
+    second = settings.emergency.audit_dir
+    if second is not None:
+        every, origin = settings.audit_heartbeat_seconds, settings.audit_origin + SUFFIX
+        both.append(Sealing(lambda: Sealer(second, origin, heartbeat_seconds=every), runtime, name=SECOND))
+    pause = _step(both)
     while signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, pause) is None:
-        pause = sealing.step(time.time_ns())
+        pause = _step(both)
     for _ in range(LAST_STEPS):
-        if sealing.step(time.time_ns()):
+        if _step(both):
             break
-    sealing.close()
+    for each in both:
+        each.close()
     return 0
+
+
+def _step(both: list[Sealing]) -> float:
+    return min([each.step(time.time_ns()) for each in both])

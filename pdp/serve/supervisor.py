@@ -321,6 +321,12 @@ def announce(settings: Settings, known: bool) -> None:
             say(f"WARNING: no secret for {', '.join(bare)}: whoever reaches {where} may ask (loopback only)")
     if settings.audit_details == "clear":
         say("WARNING: whom and what decisions are about stands in clear in the records (audit_details)")
+    if settings.emergency.on:
+        say(
+            f"WARNING: [emergency] is on: when the log cannot be written, permits for"
+            f" {', '.join(sorted(settings.emergency.purposes))} are given all the same, and recorded in"
+            f" {settings.emergency.audit_dir}; whoever may say such a purpose gets them"
+        )
     if settings.audit_durability != "synced":
         say("WARNING: records are written but not synced: a power failure loses those of permits that were given")
     if settings.trust_unverified_subject_header:

@@ -71,6 +71,7 @@ class Worker:
         self._audit_failed_at = 0.0
         self._ladder = Ladder(settings, time.time())
         self._reported = 0
+        self.at_start: Callable[[], None] = lambda: None
         self.at_end: Callable[[], None] = lambda: None  # the last thing before the log is closed
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -102,6 +103,7 @@ class Worker:
             self._log.open()  # Now, and not while the first question waits.
         except EvidenceError as error:
             self.audit_failed(error)
+        self.at_start()
         deadline = time.monotonic() + FIRST_PROGRAM_SECONDS
         while self.snapshot is None and time.monotonic() < deadline:
             self._load_if_changed()

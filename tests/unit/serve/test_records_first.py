@@ -144,10 +144,15 @@ def test_a_log_that_is_behind_sheds_and_is_no_alarm(tmp_path: Path) -> None:
         raise Overloaded("overloaded")
 
     world.log.hand = behind  # type: ignore[assignment]
-    assert world.evaluate().status == 500
-    assert world.check().status == 403
+    answer = world.evaluate()
+    assert (answer.status, json.loads(answer.body)["error"]["message"]) == (429, "overloaded")
+    assert world.check().status == 429
     metrics = world.app.worker.metrics
     assert metrics.shed == 2
+    assert {reason for _, _, reason in metrics.decisions} == {"overloaded"}
+    held = hold(world)
+    world.app._at_end()
+    assert {(each["reason"], each["detail"]) for each in held.records()} == {("overloaded", "audit-overload")}
     assert json.loads(world.ask("GET", b"/ready").body)["status"] != "unavailable"
 
 
