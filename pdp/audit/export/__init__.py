@@ -1,0 +1,41 @@
+"""Records for the systems of others: OCSF, ECS, FHIR AuditEvent, CEF, CSV, or unchanged. Pure: a leaf in, lines out.
+
+What leaves is pseudonyms, unless identities are asked for and the details can be opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pdp.audit.export import cef, ecs, fhir, ocsf, table
+from pdp.audit.export.fact import Fact, fact
+from pdp.audit.leaf import Leaf
+
+RAW: Final = "raw"
+FORMATS: Final[dict[str, Callable[[Fact], bytes]]] = {
+    "ocsf": ocsf.encoded,
+    "ecs": ecs.encoded,
+    "fhir": fhir.decisions,
+    "fhir-access": fhir.accesses,
+    "cef": cef.encoded,
+    "csv": table.encoded,
+}
+MEDIA_TYPES: Final = {"cef": "text/plain", "csv": "text/csv"}
+"""Of what is not JSON, one object to a line (`application/x-ndjson`)."""
+
+
+def encoder(name: str, identities: bool = False) -> Callable[[Leaf], bytes]:
+    """What makes lines of a record, without the last line's end; b"" for a record that this format leaves out.
+
+    Raises KeyError for an unknown format.
+    """
+    if name == RAW:
+        return lambda leaf: leaf.payload
+    make = FORMATS[name]
+    return lambda leaf: make(fact(leaf, identities))
+
+
+def header(name: str) -> bytes:
+    """The line before all others; b"" where there is none."""
+    return table.header() if name == "csv" else b""

@@ -1,0 +1,75 @@
+"""What an exported record says, whatever the format: the deed, and what else of it the systems of others have room for.
+
+Real ids of patients and resources are in it only when whoever exports asks for identities and has the keys; else what
+stands in the clear part of the record, which is pseudonyms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pdp.audit.deeds import NOBODY, PATIENT, Deed, Name, deed, text
+from pdp.audit.leaf import Leaf
+from pdp.audit.record import DECISION, RESULTS
+
+DECISIONS: Final = frozenset({DECISION, RESULTS})
+VERBS: Final = {"C": "create", "R": "read", "U": "update", "D": "delete", "E": "execute", "Q": "query", "T": "disclose"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """`status`: why it was refused before any rule. What a record does not say is ""."""
+
+    leaf: Leaf
+    deed: Deed
+    door: str
+    pep: str
+    data: str  # the revision of the data beside the policies
+    issuer: str
+    via: str
+    method: str
+    route: str
+    request: str
+    trace: str
+    scopes: tuple[str, ...]
+    obligations: tuple[str, ...]
+
+    @property
+    def results(self) -> tuple[Name, ...]:
+        """What a page of a search gave away."""
+        return tuple(Name(self.deed.searched, each) for each in self.deed.named)
+
+    @property
+    def patients(self) -> tuple[Name, ...]:
+        """Whose data it is about; of a search for patients, each that was found."""
+        found = self.results if self.deed.searched == PATIENT else ()
+        return ((self.deed.patient,) if self.deed.patient != NOBODY else ()) + found
+
+
+def fact(leaf: Leaf, identities: bool = False) -> Fact:
+    """`identities`: real ids too, where the detail could be opened."""
+    leaf = leaf if identities else replace(leaf, detail={})
+    said = leaf.members
+    return Fact(
+        leaf,
+        deed(leaf),
+        text(said, "door"),
+        text(said, "pep"),
+        text(said, "dec", "bundle", "version"),
+        text(said, "identity", "issuer") or text(said, "refused_token", "issuer"),
+        text(said, "identity", "via"),
+        text(said, "act", "method"),
+        text(said, "act", "route"),
+        text(said, "ctx", "request_id"),
+        text(said, "ctx", "trace"),
+        tuple(map(str, _listed(said, "identity", "scopes"))),
+        tuple(text(each, "name") for each in _listed(said, "dec", "obligations")),
+    )
+
+
+def _listed(said: Mapping[str, Any], part: str, name: str) -> list[Any]:
+    found = said.get(part)
+    listed = found.get(name) if isinstance(found, Mapping) else None
+    return listed if isinstance(listed, list) else []
