@@ -46,9 +46,7 @@ class Stream:
         except ShipError:
             pass
         finally:
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.run_until_complete(_ended(asyncio.all_tasks(self._loop)))
             self._loop.close()
 
     def run(self, work: Any, seconds: float) -> Any:
@@ -131,6 +129,13 @@ def wanted(where: Nats) -> StreamConfig:
         deny_delete=True,
         deny_purge=True,
     )
+
+
+async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
+    """What the client has left running."""
+    for each in tasks:
+        each.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _silent(_: Exception) -> None:

@@ -1,8 +1,9 @@
 """S3-compatible storage with object lock: each file once, under its own name, never written over.
 
-A put says `If-None-Match: *` and the SHA-256 of its content; where the name is taken, what is there must be the same.
-Of each batch the last object is looked at afterwards: a store that answers 200 and keeps nothing, or keeps it without
-the lock, is not believed.
+Each name is asked for before it is put, and the put says `If-None-Match: *` (some stores do not heed that, and make
+another version) and the SHA-256 of its content. Where a name is taken, what is there must be the same. Of each batch
+the last object is looked at afterwards: a store that answers 200 and keeps nothing, or keeps it without the lock, is
+not believed.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ class Bucket:
         return f"{self.where.prefix}{key}"
 
     def _one(self, item: Item) -> None:
+        if self._taken(item):
+            self._same(item)
+            return
         digest = checksum(item.body)
         more: dict[str, Any] = {}
         if self.where.lock:
@@ -77,6 +81,14 @@ class Bucket:
             return
         if answer.get("ChecksumSHA256", digest) != digest:
             raise ShipError("the store says that it got something else than was sent")
+
+    def _taken(self, item: Item) -> bool:
+        try:
+            with talking():
+                self.client.head_object(Bucket=self.where.bucket, Key=self.name(item.key))
+        except Absent:
+            return False
+        return True
 
     def _same(self, item: Item) -> None:
         """The name is taken: by this very content, or it is an alarm."""
@@ -145,6 +157,10 @@ class Taken(ShipError):
     """There is an object of this name."""
 
 
+class Absent(ShipError):
+    """There is none of this name, or no such bucket."""
+
+
 @contextmanager
 def talking() -> Iterator[None]:
     """What boto3 raises, in words of ours. Its own may quote what was sent."""
@@ -155,6 +171,8 @@ def talking() -> Iterator[None]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in ("PreconditionFailed", "ConditionalRequestConflict") or status == 412:
             raise Taken("there is an object of this name") from None
+        if status == 404:
+            raise Absent(f"the store answered {code if code.isalnum() else 'an error'} (404)") from None
         word = code if code.isascii() and code.isalnum() and len(code) <= 64 else "an error"
         raise ShipError(f"the store answered {word} ({status})") from None
     except (BotoCoreError, OSError, ValueError, KeyError) as error:
