@@ -171,8 +171,10 @@ class Detector:
             event.explained = explanation(event, self._templates, self.context)
             if event.allowed and event.type in self.rules.staff:
                 tally.judged += 1
-                tally.explained[event.explained] += bool(event.explained)
-                tally.unexplained += not event.explained
+                if event.explained:
+                    tally.explained[event.explained] += 1
+                else:
+                    tally.unexplained += 1
 
     def _noted(self, note: Note) -> None:
         """What people said of earlier cases."""

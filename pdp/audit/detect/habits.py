@@ -27,7 +27,9 @@ def off_shift(rule: Rule, state: State, event: Event, facts: Facts) -> Iterator[
     if not shifts:
         facts.unscheduled += 1
         return
-    if _there(shifts, event.time, rule.number("slack")) or facts.explained(rule, event):
+    if _there(shifts, event.time, rule.number("slack")):
+        return
+    if facts.role(event) in rule.names("at_home") and facts.explained(rule, event):
         return
     window = state.window(event.subject)
     if once(window, event, event.patient, rule.window) and len(window.counts) >= facts.limit(rule, event):

@@ -1,7 +1,8 @@
 """The records of many writers as one sequence in time, whichever way they came to be interleaved in the log.
 
 Inside one stream its own order stands, whatever its clock says: only the heads of the streams are compared. A record
-waits until others are `margin` newer. What comes later than that is taken at once, and counted.
+waits until others are `margin` newer, and until every writer that says each minute that it lives has come as far, or is
+`HOLD` behind: a sealer that catches up brings one writer after the other. What comes later is taken at once, and counted.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Final
 
-from pdp.audit.detect.access import Event
+from pdp.audit.detect.access import Event, Note
 
 MAX_WAITING: Final = 100_000
 """Records in memory, whatever the clocks say."""
+HOLD: Final = 15 * 60_000_000
+"""For how long everybody waits for one writer, in microseconds."""
 
 
 class Order:
@@ -26,6 +29,8 @@ class Order:
         self._waiting = 0
         self.newest = 0
         self._given = 0
+        self._living: dict[str, int] = {}  # streams with heartbeats, and their newest time
+        self._slowest = 0
         self.late = 0
 
     def put(self, event: Event) -> Iterator[Event]:
@@ -39,8 +44,35 @@ class Order:
         self._waiting += 1
         if self.newest < event.time <= self.now:
             self.newest = event.time
-        while self._heads and (self._heads[0][0] <= self.newest - self._margin or self._waiting > MAX_WAITING):
+        self._lives(event)
+        while self._heads and (self._heads[0][0] <= self._ripe - self._margin or self._waiting > MAX_WAITING):
             yield self._next()
+
+    @property
+    def _ripe(self) -> int:
+        """Up to when every living writer has come."""
+        if not self._living:
+            return self.newest
+        return max(min(self._slowest, self.newest), self.newest - HOLD)
+
+    def _lives(self, event: Event) -> None:
+        stream = event.stream
+        known = self._living.get(stream)
+        if isinstance(event, Note) and event.kind == "heartbeat":
+            if event.said.get("state") == "closing":
+                self._living.pop(stream, None)
+                self._slowest = min(self._living.values(), default=0)
+                return
+            self._living[stream] = max(event.time, known or 0)
+        elif known is not None:
+            self._living[stream] = max(event.time, known)
+        else:
+            return
+        if known is None or known <= self._slowest:
+            gone = [each for each, time in self._living.items() if time < self.newest - HOLD]
+            for each in gone:
+                del self._living[each]  # It comes back with its next heartbeat.
+            self._slowest = min(self._living.values(), default=0)
 
     def rest(self) -> Iterator[Event]:
         while self._heads:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pdp.audit.detect.explain import FACTS, WHOM, Template
 
 UNITS: Final = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-LONGEST: Final = 366 * UNITS["d"]
+LONGEST: Final = 3_660 * UNITS["d"]
 MAX_BYTES: Final = 1 << 20
 ALL: Final = "*"
 EXPORT_ONLY: Final = {"M23": "drug diversion: needs the dispensing records; export the log and join it there"}
@@ -89,8 +89,12 @@ class Rules:
 def load(path: Path | None = None) -> Rules:
     """Raises RulesError."""
     shipped = _shipped()
+    problems: list[str] = []
     if path is None:
-        return _rules(shipped, [])
+        made = _rules(shipped, problems)
+        if problems:
+            raise RulesError(problems)
+        return made
     try:
         data = path.read_bytes()
         if len(data) > MAX_BYTES:
@@ -100,12 +104,10 @@ def load(path: Path | None = None) -> Rules:
         raise RulesError([f"{path}: cannot be read: {error.strerror}"]) from error
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise RulesError([f"{path}: is no TOML: {error}"]) from error
-    problems: list[str] = []
     merged = _over(shipped, own, "", problems)
-    made = None
     if not problems:
         made = _rules(merged, problems)
-    if problems or made is None:
+    if problems:
         raise RulesError([f"{path}: {each}" for each in problems])
     return made
 
@@ -253,7 +255,7 @@ def _time(value: Any, where: str, problems: list[str]) -> int:
         found = int(value[:-1]) * UNITS[value[-1]]
         if found <= LONGEST:
             return found
-    problems.append(f"`{where}` must be a time like 30s, 15m, 12h or 7d, at most 366d")
+    problems.append(f"`{where}` must be a time like 30s, 15m, 12h or 7d, at most 3660d")
     return 0
 
 
