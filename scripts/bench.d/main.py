@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import audit_rows
+import detection_rows
 import grpc_rows
 import http_rows
 import rows
@@ -28,6 +29,7 @@ ROWS: dict[str, Callable[[rows.Effort], Iterator[Line]]] = {
     "grpc": grpc_rows.grpc,
     "envoy": grpc_rows.envoy,
     "audit": audit_rows.audit,
+    "detection": detection_rows.detection,
     "start": http_rows.start,
     "change": http_rows.change,
 }

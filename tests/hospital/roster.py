@@ -100,7 +100,8 @@ def _on_call(size: Size, people: People, leave: dict[str, tuple[int, int]]) -> l
             for turn in range(len(physicians)):
                 chosen = physicians[(day + turn) % len(physicians)]
                 away = leave.get(chosen.id, (0, 0))
-                if not away[0] - DAY <= day * DAY < away[1]:
+                gone = chosen.left is not None and day >= chosen.left - 1
+                if not gone and not away[0] - DAY <= day * DAY < away[1]:
                     start = day * DAY + 17 * HOUR
                     made.append(Shift(chosen.id, unit.id, start, start + 15 * HOUR, on_call=True))
                     break

@@ -57,6 +57,7 @@ class Traffic:
 
     def _clinician(self, staff: Staff, shift: Shift, random: Random) -> list[Ask]:
         expected = self._expected(staff, shift, random)
+        expected = [each for each in expected if not self._own(staff, each)]
         client = workstation(shift.unit, random.randrange(1_000))
         if staff.lapsed and shift.start < 2 * DAY:  # The training is caught up on the third day.
             return self._locked_out(staff, expected, shift, client, random)
@@ -75,7 +76,8 @@ class Traffic:
         if chance < UNEXPLAINED or not expected:
             if not expected and random.random() < 0.8:
                 return []
-            return opened(staff, random.choice(self._living), at, random, client, purpose, 0.3)
+            other = random.choice(self._living)
+            return [] if self._own(staff, other) else opened(staff, other, at, random, client, purpose, 0.3)
         if chance < UNEXPLAINED + COVER and staff.role == "physician":
             patient = self._colleagues(staff, shift, random)
             return opened(staff, patient, at, random, client, purpose) if patient else []
@@ -90,6 +92,10 @@ class Traffic:
             wrong = self._beside(patient, random).id
             made.insert(0, user(staff, "list", "Chart", wrong, wrong, at - 20, client, purpose))
         return made
+
+    def _own(self, staff: Staff, patient: Patient) -> bool:
+        """The own chart, or that of the household: whoever works here leaves these to others."""
+        return patient.id == staff.patient or patient.home.id == staff.home.id
 
     def _expected(self, staff: Staff, shift: Shift, random: Random) -> list[Patient]:
         """Who is likely to be looked at on this shift; who is there more often is there more often."""
@@ -153,6 +159,7 @@ class Traffic:
         day = shift.start // DAY
         mine = [each.patient for back in (0, 1, 3) for each in self.care.visits.get((staff.id, day - back), ())]
         mine += [each.patient for each in self.care.treated_by(staff.id, shift.start, shift.end)]
+        mine = [each for each in mine if not self._own(staff, each)]
         if not mine:
             return []
         start = shift.end + random.uniform(2, 4.5) * HOUR
@@ -219,7 +226,7 @@ class Traffic:
     ) -> list[Ask]:
         made = []
         for at in moments:
-            there = [patient for since, patient in known if since <= at]
+            there = [patient for since, patient in known if since <= at and not self._own(staff, patient)]
             if there:
                 made += opened(staff, random.choice(there), at, random, client, purpose, 0.45)
         return made
