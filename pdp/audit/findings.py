@@ -40,6 +40,7 @@ class Kind(Enum):
     UNWITNESSED = (41, "not-cosigned", "no checkpoint is cosigned by enough witnesses")
     STALE = (42, "cosigned-long-ago", "the newest checkpoint that enough witnesses cosigned is too old")
     TIMES = (43, "cosigned-out-of-time", "the times of a witness cannot be")
+    UNCOMPARED = (44, "pruned-too-far", "what was given cannot be compared: the hashes that it takes were pruned")
 
     @property
     def code(self) -> int:

@@ -52,15 +52,20 @@ class Frontier:
         self.size = size
         self.peaks = list(peaks)
 
-    def append(self, hashed: bytes) -> None:
-        """One more leaf, by its hash. Each trailing one bit of the size is a subtree that it completes."""
-        size = self.size
+    def append(self, hashed: bytes, height: int = 0) -> None:
+        """One more leaf, by its hash. Each trailing one bit of the size is a subtree that it completes.
+
+        With a `height` it is a perfect subtree of so many levels, which has to begin where such a one may.
+        """
+        size = self.size >> height
+        if size << height != self.size:
+            raise ProofError("a subtree that cannot begin there")
         peaks = self.peaks
         while size & 1:
             hashed = sha256(b"\x01" + peaks.pop() + hashed).digest()
             size >>= 1
         peaks.append(hashed)
-        self.size += 1
+        self.size += 1 << height
 
     def root(self) -> bytes:
         if not self.peaks:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pdp.audit import checkpoint, cosign, merkle, note
+from pdp.audit import checkpoint, cosign, merkle, note, pruned
 from pdp.audit.checkpoint import Checkpoint
 from pdp.audit.cosign import Cosignature
 from pdp.audit.cosigned import newest
@@ -25,7 +25,7 @@ from pdp.audit.evidence import EvidenceError
 from pdp.audit.merkle import HASH_BYTES, ProofError
 from pdp.audit.note import NoteError, VerifierKey
 from pdp.audit.policy import Policy
-from pdp.audit.tiles import ENTRIES, WIDTH, Tiles, part, unpacked, width_at
+from pdp.audit.tiles import ENTRIES, WIDTH, Tiles, part, place, unpacked, width_at
 
 HEADER: Final = "c2sp.org/tlog-proof@v1"
 MAX_BYTES: Final = 1 << 20
@@ -59,8 +59,11 @@ def published(log: Path, keys: Iterable[VerifierKey]) -> tuple[bytes, Checkpoint
 def find(log: Path, size: int, identifier: str, progress: Progress = lambda _, __: None) -> Iterator[tuple[int, bytes]]:
     """The records of a decision, with their places. Reads the whole log, one bundle at a time. Raises EvidenceError."""
     wanted = json.dumps(identifier).encode()
+    known = pruned.read(log)
     for number in range(-(-size // WIDTH)):
         width = width_at(size, 0, number)
+        if known.gone(number) and not (log / place(ENTRIES, number)).exists():
+            continue
         bundle = part(log, ENTRIES, number, width)
         if wanted in bundle:
             for index, record in enumerate(unpacked(bundle)[:width], number * WIDTH):

@@ -16,6 +16,7 @@ from pdp.audit import merkle
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.findings import Finding, Kind
 from pdp.audit.merkle import HASH_BYTES, Frontier
+from pdp.audit.pruned import NOTHING, Pruned
 from pdp.audit.tiles import ENTRIES, HEIGHT, WIDTH, content, hashes_of, part, place, unpacked, width_at
 
 MAX_KEPT: Final = 100
@@ -42,16 +43,25 @@ class Found:
     missing: list[Finding] = field(default_factory=list)
     tiles: list[Finding] = field(default_factory=list)  # of the levels above, which follow from those below
     end: int = 0  # up to where anything could be read
+    pruned: list[tuple[int, int, bool]] = field(default_factory=list)  # (first, last bundle, are its hashes there?)
 
 
 def recompute(
-    log: Path, size: int, wanted: Iterator[int], visit: Visit, at: At, progress: Callable[[int, int], None]
+    log: Path,
+    size: int,
+    wanted: Iterator[int],
+    visit: Visit,
+    at: At,
+    progress: Callable[[int, int], None],
+    known: Pruned = NOTHING,
 ) -> Found:
-    """Read a log of this size. `wanted`: sizes in order."""
-    walk = _Walk(log, size, wanted, visit, at)
-    for number in range(-(-size // WIDTH)):
-        if not walk.bundle(number):
-            break
+    """Read a log of this size. `wanted`: sizes in order. `known`: what is said to be pruned, which `Found.pruned` is
+    then to be held against. `at` is not told of a size which that leaves open.
+    """
+    walk = _Walk(log, size, wanted, visit, at, known)
+    number, whole = 0, -(-size // WIDTH)
+    while number < whole and (read := walk.bundle(number)):
+        number += read
         progress(walk.found.end, size)
     walk.edges()
     return walk.found
@@ -70,11 +80,15 @@ class _Climb:
         other.rows = [list(row) for row in self.rows]
         return other
 
-    def add(self, block: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """One whole block; gives the tiles (level, number, content) that it completes."""
-        self.blocks.append(block)
-        level = 0
+    def add(self, block: bytes, level: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """One whole block; gives the tiles (level, number, content) that it completes.
+
+        At a higher level it is the hash of 256 blocks, or of 256 times as many, none of which is known.
+        """
+        self.blocks.append(block, HEIGHT * level)
         while True:
+            while level >= len(self.rows):
+                self.rows.append([])
             row = self.rows[level]
             row.append(block)
             if len(row) < WIDTH:
@@ -98,8 +112,9 @@ class _Climb:
 
 
 class _Walk:
-    def __init__(self, log: Path, size: int, wanted: Iterator[int], visit: Visit, at: At) -> None:
+    def __init__(self, log: Path, size: int, wanted: Iterator[int], visit: Visit, at: At, known: Pruned) -> None:
         self.found = Found()
+        self._pruned = known
         self._log = log
         self._size = size
         self._wanted = wanted
@@ -111,12 +126,18 @@ class _Walk:
         while self._next == 0:
             self._tell(0, merkle.EMPTY, merkle.EMPTY)
 
-    def bundle(self, number: int) -> bool:
-        """False: there is nothing of it any more."""
+    def bundle(self, number: int) -> int:
+        """How many bundles that was: several where all of them were pruned. 0: there is nothing of it any more."""
         width = width_at(self._size, 0, number)
-        records, hashes = self._entries(number, width), self._hashes(number, width)
+        gone = self._pruned.gone(number) and not (self._log / place(ENTRIES, number)).exists()
+        if gone and not (self._log / place(0, number)).exists():
+            return self._skip(number)
+        records = None if gone else self._entries(number, width)
+        hashes = self._hashes(number, width)
         if records is None and hashes is None:
-            return False
+            return 0
+        if gone:
+            self._note(number, number, True)
         start = number * WIDTH
         for index, record in enumerate(records or (), start):
             self._visit(index, record)
@@ -125,7 +146,42 @@ class _Walk:
             self._part(number, leaves, hashes)
         self._grow(start, width, leaves, hashes)
         self.found.end = start + width
-        return True
+        return 1
+
+    def _note(self, first: int, last: int, hashes: bool) -> None:
+        found = self.found.pruned
+        if found and found[-1][1] == first - 1 and found[-1][2] == hashes:
+            first = found.pop()[0]
+        found.append((first, last, hashes))
+
+    def _skip(self, number: int) -> int:
+        """Records and hashes were pruned: the lowest tile that is left has one hash for all of them."""
+        level, blocks = 1, 1
+        while number % blocks == 0 and number + blocks <= self._pruned.min_index >> HEIGHT:
+            tile, at = divmod(number // blocks, WIDTH)
+            width = width_at(self._size, level, tile)
+            try:
+                hashes = hashes_of(part(self._log, level, tile, width))[:width]
+                return self._graft(number, blocks, hashes[at], level - 1)
+            except (EvidenceError, IndexError):
+                level, blocks = level + 1, blocks * WIDTH
+        self._missing(place(0, number), EvidenceError("is missing"))
+        return 0
+
+    def _graft(self, number: int, blocks: int, hashed: bytes, level: int) -> int:
+        self._note(number, number + blocks - 1, False)
+        end = (number + blocks) * WIDTH
+        while 0 <= self._next < end:  # No tile tells the roots in between.
+            self._next = next(self._wanted, -1)
+        for climb in {id(each): each for each in (self._records, self._tiles) if each is not None}.values():
+            for _ in climb.add(hashed, level):
+                pass
+        if self._next == end:
+            empty = Frontier()
+            roots = [each.root(empty) if each is not None else None for each in (self._records, self._tiles)]
+            self._tell(end, roots[0], roots[1])
+        self.found.end = end
+        return blocks
 
     def _entries(self, number: int, width: int) -> list[bytes] | None:
         name = place(ENTRIES, number, width)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pdp.audit import merkle
+from pdp.audit import merkle, pruned
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.merkle import HASH_BYTES
+from pdp.audit.pruned import Pruned
 
 HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT
@@ -192,11 +193,21 @@ def part(log: Path, level: int | str, number: int, width: int) -> bytes:
 
 
 def records(
-    log: Path, size: int, progress: Callable[[int], None] = lambda _: None, first: int = 0
+    log: Path,
+    size: int,
+    progress: Callable[[int], None] = lambda _: None,
+    first: int = 0,
+    known: Pruned | None = None,
 ) -> Iterator[tuple[int, bytes]]:
-    """Every record from index `first` on, one bundle in memory at a time. Believes them. Raises EvidenceError."""
+    """Every record from index `first` on, one bundle in memory at a time. Believes them. Raises EvidenceError.
+
+    What was pruned is left out: as the log says, or as is `known`.
+    """
+    known = pruned.read(log) if known is None else known
     for number in range(first // WIDTH, -(-size // WIDTH)):
         width = width_at(size, 0, number)
+        if known.gone(number) and not (log / place(ENTRIES, number)).exists():
+            continue
         entries = unpacked(part(log, ENTRIES, number, width))
         if len(entries) < width:
             raise EvidenceError(f"{place(ENTRIES, number, width)} is cut short")

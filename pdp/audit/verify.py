@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from pdp.audit import checkpoint, merkle, note, state, tails
+from pdp.audit import checkpoint, merkle, note, pruned, state, tails
 from pdp.audit.beats import Beats
 from pdp.audit.checkpoint import Checkpoint
 from pdp.audit.cosigned import Cosigned
@@ -24,10 +24,11 @@ from pdp.audit.findings import ORDER, Finding, Kind, exit_code
 from pdp.audit.history import ROTATED, Judged, Roots, Rotation, Trust, judge, rotation, unverified
 from pdp.audit.keys import Keys
 from pdp.audit.note import NoteError, VerifierKey
+from pdp.audit.pruned import Pruned
 from pdp.audit.recompute import MAX_KEPT, Found, recompute
 from pdp.audit.sealer import KEYS, LOG, OWN
 from pdp.audit.state import State
-from pdp.audit.streams import Stamp, Streams, stamp
+from pdp.audit.streams import Lane, Stamp, Streams, stamp
 from pdp.audit.tiles import ENTRIES, WIDTH, place
 
 Progress = Callable[[int, int], None]
@@ -51,6 +52,7 @@ class Report:
     waiting: int = 0  # in the write-ahead log, not sealed yet
     live: bool = True  # False: only sealed files were there
     cosigned: tuple[int, int] | None = None  # where witnesses were asked for: the newest size (-1: none), and when
+    pruned: list[Pruned] = field(default_factory=list)  # what sealed records say that was pruned, where something was
     clock_steps: int = 0  # the clock of a host was set, as its heartbeats tell
 
     @property
@@ -128,6 +130,7 @@ class _Verifier:
         self._beats = Beats()
         self._beaten: list[Finding] = []
         self._behind: set[str] = set()
+        self._prunings: list[Pruned] = []
         self._extra: dict[int, tuple[bytes | None, ...]] = {}  # the roots by records and by tiles
         self._state: State | None = None
         self._sealed: tails.Sealed | None = None
@@ -143,9 +146,12 @@ class _Verifier:
             return report
         self._origin = report.origin = self._name(published, last)
         self._streams = Streams(self._origin)
+        self._known = pruned.NOTHING
         self._roots = Roots(self._log)
         size = max(last or 0, published.size if published else 0, self._unpublished())
-        found = recompute(self._log, size, self._wanted(size, published), self._visit, self._at, progress)
+        known = self._pruned()
+        found = recompute(self._log, size, self._wanted(size, published), self._visit, self._at, progress, known)
+        self._of_pruned(found)
         self._judge(found, last, size)
         if self._live:
             self._of_state()
@@ -167,6 +173,14 @@ class _Verifier:
             self._promised = Keys(self._directory / KEYS, "", Files()).promised()
         except EvidenceError as error:
             self._report.findings.append(Finding(Kind.STATE, str(error)))
+
+    def _pruned(self) -> Pruned:
+        """What readers are told of it. It says only what need not be looked for: records have to say it too."""
+        try:
+            self._known = pruned.read(self._log)
+        except EvidenceError as error:
+            self._report.findings.append(Finding(Kind.MISSING, str(error)))
+        return self._known
 
     def _published(self) -> Checkpoint | None:
         """Read once: a sealer at work publishes the next one meanwhile."""
@@ -210,14 +224,41 @@ class _Verifier:
             self._streamed += self._streams.follow(index, record, found)
         if found is not None:
             self._receipts.seen(found, record)
-            if len(self._beaten) < MAX_KEPT:
+            # Between bundles that stayed below what was pruned there is time of which nothing is known.
+            if len(self._beaten) < MAX_KEPT and index >= self._known.min_index:
                 self._beaten += self._beats.follow(index, record, found)
+            if pruned.MARK in record:
+                said = pruned.of_record(index, record)
+                self._prunings += [said] if said is not None else []
             if found.lane.endswith(f"/{OWN}") and ROTATED in record:
                 ended = rotation(index, record)
                 self._rotations += [ended] if ended is not None else []
 
+    def _of_pruned(self, found: Found) -> None:
+        """Is each bundle that is gone one that a sealed record took out?"""
+        report = self._report
+        for first, last, hashes in found.pruned:
+            for number in range(first, last + 1):
+                if not any(each.gone(number) and (hashes or not each.hashes) for each in self._prunings):
+                    where = f"{place(ENTRIES, number)} is missing, and no record says that it was pruned"
+                    report.findings.append(Finding(Kind.MISSING, where))
+                    break
+        if found.pruned:
+            report.pruned = self._prunings
+            self._ended()
+
+    def _ended(self) -> None:
+        """Up to where streams had come whose last records were pruned."""
+        lanes = self._streams.lanes
+        for each in self._prunings:
+            for name, (seq, chain) in each.streams.items():
+                lane = lanes.setdefault(name, Lane())
+                if seq > lane.seq:
+                    lane.seq, lane.chain = seq, chain
+
     def _snapshot(self) -> None:
         if self._sealed is None:
+            self._ended()
             lanes = {name: (lane.seq, lane.chain) for name, lane in self._streams.lanes.items()}
             self._sealed = tails.Sealed([], lanes)
 
@@ -300,6 +341,8 @@ class _Verifier:
             judged = trust.judged(data, self._origin, where)
             if isinstance(judged, Finding):
                 yield judged
+            elif said.size < self._known.min_index and not self._extra.get(said.size):
+                yield Finding(Kind.UNCOMPARED, where)
             elif said.size > found.end or said.size not in self._extra:
                 yield Finding(Kind.SET_BACK, f"{where}, and the log has {found.end} records")
             elif said.root not in self._extra[said.size]:

@@ -18,6 +18,7 @@ VERBS: Final = {
     "keys": "audit_keys",
     "witness": "audit_witness",
     "reconcile": "audit_reconcile",
+    "retain": "audit_retain",
     "export": "audit_export",
     "ship": "audit_ship",
     "query": "audit_query",

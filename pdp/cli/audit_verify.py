@@ -106,6 +106,13 @@ def _say(report: Report) -> None:
             f" {count(report.checkpoints, 'checkpoint')}, {count(report.streams, 'stream')}"
         )
         print(f"root {report.root.hex()}")
+    for gone in report.pruned:
+        hashes = "their hashes are there" if gone.hashes else "with their hashes"
+        print(
+            f"pruned: records below {gone.min_index}, older than {printable(gone.before)}, {hashes};"
+            f" {count(sum(last - first + 1 for first, last in gone.kept), 'bundle')} of them stayed"
+            f" (record {gone.index}, {printable(gone.record)}, by {printable(gone.by)} at {printable(gone.at)})"
+        )
     if report.cosigned is not None and report.cosigned[0] >= 0:
         size, at = report.cosigned
         print(f"cosigned by enough witnesses: {count(size, 'record')}, at {moment(at)}")
@@ -126,6 +133,11 @@ def _members(report: Report) -> dict[str, Any]:
         "streams": report.streams,
         "waiting": report.waiting,
         "only_sealed_files": not report.live,
+        "pruned": [
+            {"min_index": each.min_index, "before": each.before, "hashes": each.hashes, "kept": each.kept}
+            | {"record": each.record, "index": each.index, "by": each.by, "at": each.at}
+            for each in report.pruned
+        ],
         "cosigned": None if report.cosigned is None else {"size": report.cosigned[0], "at": report.cosigned[1]},
         "exit_code": report.code,
         "findings": [

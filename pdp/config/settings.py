@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_origin, get_type_hints
 
 from pdp.audit.cosign import Asked
+from pdp.audit.pruned import Retention
 from pdp.audit.ship.destination import Destination
 from pdp.config import reading
 from pdp.config.emergency import Emergency, emergency
@@ -25,6 +26,7 @@ from pdp.config.limits import Limiting, limiting
 from pdp.config.peps import DOORS, Profile, profiles
 from pdp.config.peps import contradictions as of_profiles
 from pdp.config.reading import Address, ConfigError, hint
+from pdp.config.retention import retention
 from pdp.config.sessions import SessionSettings, sessions, transmitters
 from pdp.config.sessions import contradictions as of_sessions
 from pdp.config.shipping import shipping
@@ -154,6 +156,7 @@ class Settings:
     sessions: SessionSettings = field(default_factory=SessionSettings)
     transmitters: tuple[Transmitter, ...] = ()
     witnesses: tuple[Asked, ...] = ()
+    retention: Retention = field(default_factory=Retention)
     shipping: tuple[Destination, ...] = ()
     management_secret: bytes | None = field(default=None, repr=False)
     source: str = "defaults"  # which file was read
@@ -177,6 +180,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Any, Path, list[str]], Any]]]] = 
     "sessions": ("sessions", sessions),
     "transmitters": ("transmitter", transmitters),
     "witnesses": ("witness", witnesses),
+    "retention": ("retention", retention),
     "shipping": ("ship", shipping),
 }
 """Which field of the settings each section of the file fills, and what reads it, given the file and the problems."""
