@@ -185,6 +185,14 @@ class Sought:
         real = text(subject, "id") or text(detail, "sub", "id")
         return self.same(text(subject, "type"), subject, "id_p", real) if subject else NO
 
+    def asked(self, one: Deed) -> Meant:
+        """Is it who was established, where somebody else was asked about?"""
+        identity = _part(one.leaf.members, "identity")
+        kind = text(identity, "type")
+        if not kind:
+            return NO
+        return self.same(kind, identity, "id_p", text(identity, "id") or text(one.leaf.detail, "identity", "id"))
+
     def named(self, name: Name) -> bool:
         return self.same(name.kind, {"p": name.id} if name.hidden else {}, "p", "" if name.hidden else name.id) is YES
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pdp.audit import checkpoint
+from pdp.audit import checkpoint, state
 from pdp.audit.deeds import is_deed, text
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.history import ROTATED
-from pdp.audit.leaf import PLAIN, Leaf, leaves
+from pdp.audit.history import ROTATED, unverified
+from pdp.audit.leaf import PLAIN, Leaf, leaves, sealed_size
 from pdp.audit.period import Period
+from pdp.audit.tiles import ENTRIES, WIDTH, part, unpacked, width_at
 from pdp.audit.within import Progress
 
 REVIEWS: Final = frozenset({"review.sample", "review.signoff"})
@@ -102,3 +104,28 @@ def sizes(log: Path, found: Contents) -> tuple[int, int]:
     if after is None:
         raise EvidenceError("the last records of the period are under no checkpoint yet; ask again in a moment")
     return begin, after
+
+
+def origin(directory: Path) -> str:
+    """The name of a log: as its sealer knows it, else as its newest checkpoint says. Raises EvidenceError."""
+    known = state.read(directory)
+    if known is not None:
+        return known.origin
+    last = checkpoint.last(directory / "log")
+    head = unverified(directory / "log", last) if last is not None else None
+    if head is None:
+        raise EvidenceError("nothing is sealed yet: there is no checkpoint")
+    return head.origin
+
+
+def at(directory: Path, places: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """The records at these places, in order; one bundle in memory at a time. Raises EvidenceError."""
+    size, log = sealed_size(directory), directory / "log"
+    number, entries = -1, list[bytes]()
+    for place in sorted(set(places)):
+        if not 0 <= place < size:
+            raise EvidenceError(f"the log has no record {place}")
+        if place // WIDTH != number:
+            number = place // WIDTH
+            entries = unpacked(part(log, ENTRIES, number, width_at(size, 0, number)))
+        yield place, entries[place % WIDTH]

@@ -23,6 +23,7 @@ VERBS: Final = {
     "ship": "audit_ship",
     "query": "audit_query",
     "report": "audit_report",
+    "review": "audit_review",
     "disclosure": "audit_disclosure",
     "detect": "audit_detect",
     "case": "audit_case",

@@ -26,6 +26,7 @@ from pdp.config.limits import Limiting, limiting
 from pdp.config.peps import DOORS, Profile, profiles
 from pdp.config.peps import contradictions as of_profiles
 from pdp.config.reading import Address, ConfigError, hint
+from pdp.config.review import Reviewing, reviewing
 from pdp.config.retention import retention
 from pdp.config.sessions import SessionSettings, sessions, transmitters
 from pdp.config.sessions import contradictions as of_sessions
@@ -158,6 +159,7 @@ class Settings:
     witnesses: tuple[Asked, ...] = ()
     retention: Retention = field(default_factory=Retention)
     shipping: tuple[Destination, ...] = ()
+    review: Reviewing = field(default_factory=Reviewing)
     management_secret: bytes | None = field(default=None, repr=False)
     source: str = "defaults"  # which file was read
     given: frozenset[str] = frozenset()  # which of the settings above were not left at their default
@@ -182,6 +184,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Any, Path, list[str]], Any]]]] = 
     "witnesses": ("witness", witnesses),
     "retention": ("retention", retention),
     "shipping": ("ship", shipping),
+    "review": ("review", reviewing),
 }
 """Which field of the settings each section of the file fills, and what reads it, given the file and the problems."""
 
