@@ -87,7 +87,7 @@ class Detector:
         self.cases = Cases(self.by_id, rules.case_quiet, rules.alert_score)
         self.alerts: list[Alert] = []
         self.known: dict[tuple[str, str, str, str, int], int] = {}  # identities on record, with their last time
-        self._since = since
+        self.since = since
         self._reading = Reading(context, opener)
         self._order = Order(rules.margin, now)
         self._active = [each for each in rules.rules if each.enabled and not each.missing(context.there)]
@@ -189,7 +189,7 @@ class Detector:
 
     def _found(self, rule: Rule, hit: Hit, event: Event) -> Finding | None:
         time = min(event.time, self.facts.now)
-        if time < self._since:
+        if time < self.since:
             return None
         if self._fine.get((rule.id, hit.type, hit.who, hit.patient), 0) > time:
             self.facts.suppressed[rule.id, "found appropriate"] += 1

@@ -2,7 +2,7 @@
 
 Inside one stream its own order stands, whatever its clock says: only the heads of the streams are compared. A record
 waits until others are `margin` newer, and until every writer that says each minute that it lives has come as far, or is
-`HOLD` behind: a sealer that catches up brings one writer after the other. What comes later is taken at once, and counted.
+`HOLD` behind: a sealer that catches up brings one after the other. What comes later is taken at once, and counted.
 """
 
 from __future__ import annotations
