@@ -17,17 +17,20 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_origin, get_type_hints
 
 from pdp.audit.cosign import Asked
+from pdp.audit.detect.wanted import To, Watching
 from pdp.audit.pruned import Retention
 from pdp.audit.ship.destination import Destination
 from pdp.config import reading
+from pdp.config.alerts import alerts
+from pdp.config.detect import detecting
 from pdp.config.emergency import Emergency, emergency
 from pdp.config.issuers import contradictions, issuers
 from pdp.config.limits import Limiting, limiting
 from pdp.config.peps import DOORS, Profile, profiles
 from pdp.config.peps import contradictions as of_profiles
 from pdp.config.reading import Address, ConfigError, hint
-from pdp.config.review import Reviewing, reviewing
 from pdp.config.retention import retention
+from pdp.config.review import Reviewing, reviewing
 from pdp.config.sessions import SessionSettings, sessions, transmitters
 from pdp.config.sessions import contradictions as of_sessions
 from pdp.config.shipping import shipping
@@ -159,6 +162,8 @@ class Settings:
     witnesses: tuple[Asked, ...] = ()
     retention: Retention = field(default_factory=Retention)
     shipping: tuple[Destination, ...] = ()
+    detect: Watching | None = None
+    alerts: tuple[To, ...] = ()
     review: Reviewing = field(default_factory=Reviewing)
     management_secret: bytes | None = field(default=None, repr=False)
     source: str = "defaults"  # which file was read
@@ -184,6 +189,8 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Any, Path, list[str]], Any]]]] = 
     "witnesses": ("witness", witnesses),
     "retention": ("retention", retention),
     "shipping": ("ship", shipping),
+    "detect": ("detect", detecting),
+    "alerts": ("alert", alerts),
     "review": ("review", reviewing),
 }
 """Which field of the settings each section of the file fills, and what reads it, given the file and the problems."""
@@ -315,6 +322,8 @@ def _contradictions(settings: Settings) -> list[str]:
     ladder = (settings.audit_space_warn_percent, settings.audit_space_low_percent, settings.audit_space_stop_percent)
     if list(ladder) != sorted(ladder, reverse=True):
         found.append("audit_space_warn_percent, audit_space_low_percent and audit_space_stop_percent must not grow")
+    if settings.alerts and settings.detect is None:
+        found.append(f"[alert.{settings.alerts[0].name}]: nothing is detected: there is no [detect]")
     second = settings.emergency.audit_dir
     if second is not None and second.resolve() == settings.audit_dir.resolve():
         found.append("[emergency] audit_dir is the same directory as audit_dir: it must be on another disk")

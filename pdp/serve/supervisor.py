@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pdp.config import Address, ConfigError, Settings
 from pdp.config.peps import DOORS
-from pdp.serve import ladder, limits, port, preflight, shipping, tls, veiling
+from pdp.serve import detecting, ladder, limits, port, preflight, shipping, tls, veiling
 from pdp.serve.process import die_with, forget_signals, say
 from pdp.serve.runtime import Runtime, make_key, open_directory
 
@@ -76,6 +76,7 @@ class Supervisor:
             Child("management", lambda: _management(settings, runtime, management, make), due=time.monotonic() + 0.5),
             Child(SEALER, lambda: _sealing(settings, runtime), due=time.monotonic() + 0.25),
             *(Child(name, main, due=time.monotonic() + 0.5) for name, main in shipping.children(settings, runtime)),
+            *(Child(name, main, due=time.monotonic() + 1.0) for name, main in detecting.children(settings, runtime)),
         )
 
     def run(self) -> int:
