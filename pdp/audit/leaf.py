@@ -38,6 +38,8 @@ class Plain:
 
     def open(self, members: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         detail = members.get("detail", {})
+        if not isinstance(detail, dict):
+            return {}, DAMAGED
         return ({}, LOCKED) if "kid" in detail else (detail, CLEAR)
 
     def names(self, _kind: str, _identifier: str) -> frozenset[str]:
@@ -90,14 +92,20 @@ class Leaf:
 
 def leaf(index: int | None, payload: bytes, opener: Opener = PLAIN) -> Leaf:
     """Raises EvidenceError for what is no record."""
+    members = members_of(payload)
+    detail, opened = opener.open(members)
+    return Leaf(index, payload, members, detail, opened)
+
+
+def members_of(payload: bytes) -> dict[str, Any]:
+    """What a record says, its detail as it stands. Raises EvidenceError for what is no record."""
     try:
         members = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         raise EvidenceError("a record is no JSON") from error
     if not isinstance(members, dict) or not isinstance(members.get("seq"), int) or "stream" not in members:
         raise EvidenceError("a record does not say where it stands")
-    detail, opened = opener.open(members)
-    return Leaf(index, payload, members, detail, opened)
+    return members
 
 
 def leaves(
@@ -111,19 +119,20 @@ def leaves(
     """The records of an audit directory: the sealed ones in order from index `first`, then, where asked for, those that
     wait, slot by slot. Each once, also while it is being sealed. Believes what it reads. Raises EvidenceError.
     """
-    size, waiting = _there(directory) if unsealed else (_size(directory), [])
+    size, waiting = there(directory) if unsealed else (sealed_size(directory), [])
     for index, payload in tiles.records(directory / LOG, size, lambda done: progress(done, size), first):
         yield leaf(index, payload, opener)
     for payload in waiting:
         yield leaf(None, payload, opener)
 
 
-def _size(directory: Path) -> int:
+def sealed_size(directory: Path) -> int:
+    """How many records are sealed. Raises EvidenceError."""
     known = state.read(directory)
     return known.size if known is not None else checkpoint.last(directory / LOG) or 0
 
 
-def _there(directory: Path) -> tuple[int, list[bytes]]:
+def there(directory: Path) -> tuple[int, list[bytes]]:
     """How many are sealed, and the payloads of what was not when that was read; a sealer may go on meanwhile."""
     for _ in range(TRIES):
         known = state.read(directory)
@@ -138,7 +147,7 @@ def _there(directory: Path) -> tuple[int, list[bytes]]:
         except OSError as error:
             raise EvidenceError(f"the write-ahead log cannot be read: {error.strerror}") from error
         else:
-            return _size(directory) if known is None else known.size, waiting
+            return sealed_size(directory) if known is None else known.size, waiting
     raise EvidenceError("the log moves too fast to be read whole; try again")
 
 
@@ -146,7 +155,7 @@ def instant(text: str) -> int:
     """RFC 3339 as microseconds since the epoch; 0 for what is none."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, TypeError):
         return 0
     if moment.tzinfo is None:
         return 0

@@ -110,7 +110,7 @@ def decided(
             members["res"]["patient_p"] = name(epoch, "Patient", patient)
         members["sub"] |= {"id_p": name(epoch, kind, who)} if hidden else {"id": who}
     if not epoch or hidden:
-        inner["sub"] = {"id": who}
+        inner["sub"] = {**inner.get("sub", {}), "id": who}
     members["n"] = os.urandom(16).hex()
     members["detail"] = {"kid": kid, "c": b64encode(orjson.dumps(inner)).decode()} if kid else inner
     return members

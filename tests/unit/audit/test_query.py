@@ -174,6 +174,19 @@ def test_who_asked_for_whom_and_through_whom_is_the_same_person(tmp_path: Path) 
     assert ids(tmp_path, subject="nina") == ["a", "b", "c"]
 
 
+def test_names_that_somebody_made_up_stand_in_the_detail_and_are_found(tmp_path: Path) -> None:
+    hidden = {"act": {"action": "peek"}, "res": {"type": "Chart", "id": "r1"}, "sub": {"type": "ghost", "id": "nina"}}
+    record = decided(id="a", kid="d", epoch=1, hidden=True, action="?", detail=hidden)
+    record["res"] = {"type": "?", "id_p": name(1, "Chart", "r1"), "patient_p": name(1, "Patient", "pat-1")}
+    record["sub"] = {"type": "?", "id_p": name(1, "ghost", "nina")}
+    log(tmp_path, record)
+    for asked in ({"action": "peek"}, {"resource": "Chart/r1"}, {"subject": "ghost/nina"}, {"patient": "pat-1"}):
+        assert ids(tmp_path, Locks(), **asked) == ["a"]
+        if "patient" not in asked:
+            assert found(tmp_path, Locks(locked=("d",)), **asked)[1].unjudged == {"locked": 1}
+    assert ids(tmp_path, Locks(), action="read") == ids(tmp_path, Locks(), subject="user/nina") == []
+
+
 def test_a_text_that_is_written_in_another_way_is_found(tmp_path: Path) -> None:
     """Whoever may write a record could escape a letter to hide it from a search of bytes."""
     writer = Writer(tmp_path)
@@ -224,22 +237,27 @@ def test_a_log_that_is_sealed_while_it_is_read_shows_each_record_once(tmp_path: 
 
 
 TEXTS = st.sampled_from(["pat-1", "pat-2", 'p"', "nina", "ü", "Record", "p1-aaaaaaaaaaaaaaaaaaaaaaaaaa"])
+STRANGE = {"act": {"action": "peek"}, "pou": {"asserted": "FUN"}, "sub": {"type": "ghost"}, "res": {"type": "Patient"}}
 RECORDS = st.builds(
     decided,
     TEXTS,
     TEXTS,
     id=st.sampled_from("abc"),
     at=st.sampled_from([MARCH, MARCH + DAY, MARCH + 40 * DAY]),
-    kind=st.sampled_from(["user", "Patient"]),
-    resource=st.sampled_from(["Record r1", "Patient pat-1", "Record nina"]),
+    kind=st.sampled_from(["user", "Patient", "?"]),
+    resource=st.sampled_from(["Record r1", "Patient pat-1", "? nina"]),
     effect=st.sampled_from(["allow", "deny"]),
     epoch=st.integers(0, 2),
+    action=st.sampled_from(["read", "?"]),
+    purpose=st.sampled_from(["TREAT", "?"]),
     kid=st.sampled_from(["", "one", "two", "three"]),
     hidden=st.booleans(),
     more=st.sampled_from(
         [{}, {"search": {"for": "resource"}}, {"actors": 2}, {"identity": {"via": "t", "type": "user"}}]
     ),
-    detail=st.sampled_from([{}, {"results": ["pat-1", "nina"]}, {"actors": ["nina"]}, {"identity": {"id": "nina"}}]),
+    detail=st.sampled_from(
+        [{}, {"results": ["pat-1", "nina"]}, {"actors": ["nina"]}, {"identity": {"id": "nina"}}, STRANGE]
+    ),
 )
 QUESTIONS = st.builds(
     Asked,
@@ -247,6 +265,8 @@ QUESTIONS = st.builds(
     subject=st.just("") | TEXTS | st.just("user/nina") | st.just(name(1, "user", "nina")),
     resource=st.sampled_from(["", "", "Record/r1", "nina"]),
     effect=st.sampled_from(["", "allow"]),
+    action=st.sampled_from(["", "", "peek"]),
+    purpose=st.sampled_from(["", "", "FUN"]),
     period=st.sampled_from([None, Period(MARCH, MARCH + DAY + 1)]),
     kinds=st.sampled_from([frozenset(), frozenset({"decision", "decision.results"})]),
 )
