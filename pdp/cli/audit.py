@@ -27,6 +27,9 @@ VERBS: Final = {
     "disclosure": "audit_disclosure",
     "detect": "audit_detect",
     "case": "audit_case",
+    "timeline": "audit_timeline",
+    "tail": "audit_tail",
+    "index": "audit_index",
 }
 
 
