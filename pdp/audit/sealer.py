@@ -109,7 +109,7 @@ class Sealer:
         self._ended: set[int] = set()  # whose end is on record
         try:
             self._files.need(directory / state.DIRECTORY)
-            self._lock = _locked(directory / state.DIRECTORY / state.LOCK)
+            self._lock = locked(directory / state.DIRECTORY / state.LOCK)
         except OSError as error:
             raise EvidenceError(f"the log cannot be sealed: {error.strerror}") from error
 
@@ -153,6 +153,7 @@ class Sealer:
         if self._state is None:
             self._state, self._edge = self._begun(now)
             self._publish(self._state)
+            self._show_keys()
             self._tidy_after_crash(self._state)
         before = self._state
         batch = _Batch(before, self._origin, self._salt)
@@ -255,6 +256,8 @@ class Sealer:
         self._write(after)
         self._state = after
         self._publish(after)
+        if after.epoch != before.epoch:
+            self._show_keys()
         self._tidy(before, after)
 
     def _publish(self, tree: State) -> None:
@@ -269,6 +272,16 @@ class Sealer:
         path = self._log / checkpoint.PUBLISHED
         if not path.exists() or path.read_bytes() != signed:
             self._files.put(path, signed)
+
+    def _show_keys(self) -> None:
+        """Where the keys are elsewhere, the public ones stand beside the log all the same."""
+        beside = self.directory / KEYS
+        if self._keys.directory == beside:
+            return
+        for each in sorted(self._keys.directory.glob("*.vkey")):
+            copy = beside / each.name
+            if not copy.exists() or copy.read_bytes() != each.read_bytes():
+                self._files.put(copy, each.read_bytes())
 
     def _last(self, tree: State) -> Checkpoint | None:
         """The last checkpoint that was signed. The tree continues it, and what was promised, or EvidenceError."""
@@ -402,7 +415,8 @@ class _Batch:
         )
 
 
-def _locked(path: Path) -> int:
+def locked(path: Path) -> int:
+    """Be the only one who seals, until the file is closed. Raises EvidenceError and OSError."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,6 +16,7 @@ VERBS: Final = {
     "prove": "audit_prove",
     "check-proof": "audit_check_proof",
     "keys": "audit_keys",
+    "repair": "audit_repair",
     "witness": "audit_witness",
     "reconcile": "audit_reconcile",
     "retain": "audit_retain",

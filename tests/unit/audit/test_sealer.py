@@ -16,6 +16,7 @@ from pdp.audit.keys import Keys, published
 from pdp.audit.note import vkey
 from pdp.audit.sealer import Sealer
 from pdp.audit.tiles import records
+from pdp.audit.verify import verify
 from tests.unit.audit.hosts import NOW, ORIGIN, SECOND, Writer, sealed, sealer
 
 DAY = 86_400 * SECOND
@@ -506,3 +507,16 @@ def test_a_key_can_be_followed_at_once(tmp_path: Path) -> None:
     ours = sealer(tmp_path)
     assert ours.step(NOW, rotate=True).epoch == 2
     ours.close()
+
+
+def test_keys_that_are_elsewhere_leave_only_the_public_ones_beside_the_log(tmp_path: Path) -> None:
+    directory, keys = tmp_path / "audit", tmp_path / "keys"
+    Writer(directory).write(3)
+    ours = sealer(directory, keys=keys)
+    ours.step(NOW)
+    ours.step(NOW, rotate=True)
+    ours.close()
+    assert sorted(each.name for each in (directory / "keys").iterdir()) == ["1.vkey", "2.vkey"]
+    assert {each.name for each in keys.iterdir()} == {"1.vkey", "2.key", "2.vkey", "promise.json"}
+    report = verify(directory, published(directory / "keys"))
+    assert report.findings == []
