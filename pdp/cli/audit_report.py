@@ -13,6 +13,7 @@ REPORTS: Final = {
     "disclosures": "report_disclosures",
     "suspend": "report_suspend",
     "activity": "report_activity",
+    "incident": "report_incident",
     "evidence": "report_evidence",
     "check": "report_check",
 }

@@ -19,6 +19,7 @@ from pdp.cli.terminal import emit_json, paint, printable
 FORMATS: Final = ("human", "json", "csv", "html")
 MOST: Final = 12
 """Values below a line that people see at first."""
+MOST_ROWS: Final = 200
 FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 WIDTH: Final = 118
 
@@ -91,11 +92,13 @@ def _grid(grid: Grid, everything: bool) -> list[str]:
     titles = [grid.columns[at].title for at in beside]
     widths = [max(len(titles[at]), *(len(row[at]) for row in shown)) for at in range(len(beside))]
     lines = ["  " + "  ".join(f"{title:{width}}" for title, width in zip(titles, widths, strict=True)).rstrip()]
-    for row, cells in zip(grid.rows, shown, strict=True):
+    for row, cells in list(zip(grid.rows, shown, strict=True))[: None if everything else MOST_ROWS]:
         lines.append("  " + "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
         for column, cell in zip(grid.columns, row, strict=True):
             if column.below and (values := [printable(each) for each in _many(cell)]):
                 lines += _under(column.title, values, everything)
+    if len(shown) > MOST_ROWS and not everything:
+        lines.append(f"  and {len(shown) - MOST_ROWS:,} more lines (--all, or --output json)")
     return lines
 
 

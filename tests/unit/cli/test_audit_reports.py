@@ -314,3 +314,25 @@ def test_a_service_that_is_silent_and_one_that_nobody_knows_are_named(there: Pat
     assert report("activity", *MARCH, "--inventory", str(inventory), "--output", "json").json["not_in_inventory"] == [
         "pep application"
     ]
+
+
+# ------------------------------------------------------------------------------------------------------------- incident
+
+
+def test_an_incident_says_whom_it_touched_and_leaves_open_what_the_log_cannot_know(there: Path, report) -> None:
+    said = report("incident", "--subject", "omar", *MARCH, "--output", "json").json
+    assert [(each["id"], each["allowed"], each["denied"]) for each in said["patients"]] == [("p1", 0, 1), ("p2", 1, 0)]
+    assert (said["patients_affected"], said["patients_of_whom_something_was_allowed"]) == (2, 1)
+    assert len(said["records"]) == 2
+    factors = {each["factor"][:4]: each["says"] for each in said["worksheet"]}
+    assert factors["(iv)"] == ["(to be filled in)"]
+    assert "user:omar (1 allowed, 1 denied)" in factors["(ii)"]
+
+
+def test_an_incident_counts_everybody_whom_a_search_named(there: Path, report) -> None:
+    said = report("incident", "--subject", "piet", *MARCH, "--output", "json").json
+    assert [each["id"] for each in said["patients"]] == ["p1", "p7"]
+
+
+def test_an_incident_is_of_something(there: Path, report) -> None:
+    assert report("incident").code == 2
