@@ -16,6 +16,7 @@ from pdp.audit.decided import Found as Found
 from pdp.audit.decided import Record as Record
 from pdp.audit.decided import Refused as Refused
 from pdp.audit.decided import Who as Who
+from pdp.audit.effort import Effort
 from pdp.audit.evidence import EvidenceError as EvidenceError
 from pdp.audit.frames import CONTROL
 from pdp.audit.privacy import Veil
@@ -47,6 +48,7 @@ class Log:
         self._wal: Wal | None = None
         self._looked = 0.0
         self._problem = ""
+        self._before = Effort()  # of those that were closed
 
     def open(self) -> None:
         """Be ready for the first record. Raises EvidenceError; it is tried again then, each second."""
@@ -66,6 +68,14 @@ class Log:
         """Raise EvidenceError when no record could be written now, as far as can be told without writing one."""
         self._opened(look=True).probe()
         self._unveiled()
+
+    def counters(self) -> dict[str, Any]:
+        """What was done so far, and how many records wait to be written."""
+        total, wal = Effort(), self._wal
+        total.add(self._before)
+        if wal is not None:
+            total.add(wal.effort)
+        return total.as_json() | {"queued": 0 if wal is None else wal.queued}
 
     def close(self) -> None:
         """Write what was handed over, then end."""
@@ -106,3 +116,4 @@ class Log:
         if wal is not None:
             with suppress(OSError):
                 wal.close()
+            self._before.add(wal.effort)

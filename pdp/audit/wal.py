@@ -25,6 +25,7 @@ from typing import Any, Final, Literal
 
 from pdp.audit import frames, heartbeat, slots
 from pdp.audit.disk import Disk
+from pdp.audit.effort import Effort
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.frames import CONTROL, FIRST_OF_BATCH, HEADER_BYTES, MAX_PAYLOAD, RECORD, Frame, Header, chained
 from pdp.audit.heartbeat import Tally
@@ -198,9 +199,7 @@ class Wal:
         self._closing = False
         self._refusal = ""
         self._since = 0.0  # when the batch that is under way was begun
-        self.shed = 0
-        self.poisoned = 0
-        self.batches = 0
+        self.effort = Effort()
 
         self._files = Condition(Lock())  # of the spare and the reserve
         self._ready: set[str] = set()
@@ -248,7 +247,7 @@ class Wal:
         with self._mutex:
             self._able()
             if self._queued + len(payloads) > self._max_queued or self._queued_bytes + size > self._max_bytes:
-                self.shed += 1
+                self.effort.shed += 1
                 raise Overloaded(OVERLOADED)
             self._queue.append(ticket)
             self._queued += len(payloads)
@@ -419,7 +418,9 @@ class Wal:
             try:
                 segment = self._roomy(made, bool(tickets))
                 tried = True
+                began = time.monotonic()
                 segment.write(frames.encode(made, segment.seed), self._synced)
+                self.effort.took(time.monotonic() - began)
             except _NoSpace:
                 break
             except OSError as error:
@@ -428,7 +429,7 @@ class Wal:
             last = made[-1]
             self._tail = Tail(segment.number, segment.header.id, last.seq, last.chain)
             self._told()
-            self.batches += 1
+            self.effort.batches += 1
             return ""
         self._refuse(made if tried else [])
         if not tried:
@@ -492,7 +493,7 @@ class Wal:
         if segment is None:
             return
         segment.close()
-        self.poisoned += 1
+        self.effort.poisoned += 1
         self._status("segment-poisoned", segment=name_of(segment.number), error=_word(error))
         self._alarm(f"a segment of the log failed ({_word(error)}); what it should have taken goes to the next")
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pdp.console import evidence
 from pdp.console.source import Source
 
 TOTALS = {
@@ -51,6 +52,7 @@ class Workers(Collector):
 
     def _audit(self) -> Iterator[Metric]:
         found = self._source.audit()
+        yield from evidence.metrics(self._source, time.time())
         for name, key, help_text in (
             ("pdp_audit_free_bytes", "free_bytes", "free on the file system of the audit log"),
             ("pdp_audit_total_bytes", "total_bytes", "size of the file system of the audit log"),

@@ -33,6 +33,14 @@ class View:
         """How long records wait to be sealed, and the space that is left for them."""
         return self._runtime.read("audit")
 
+    def sealer(self) -> dict[str, Any]:
+        return self._runtime.read("sealer")
+
+    def shipping(self) -> list[dict[str, Any]]:
+        """Of each target that something is shipped to: how far it is, and what is amiss."""
+        found = [self._runtime.read(each.name) for each in sorted(self._runtime.directory.glob("ship-*"))]
+        return [each for each in found if each]
+
     def worker_restarts(self) -> int:
         return int(self._runtime.read("workers").get("restarts", 0))
 

@@ -162,7 +162,8 @@ class Worker:
 
     def _flush(self) -> None:
         with suppress(OSError):  # The numbers wait for the next second.
-            self._runtime.write(f"metrics-{os.getpid()}", self.metrics.as_json())
+            told = {"wal": self._log.counters() | {"at": time.time()}}
+            self._runtime.write(f"metrics-{os.getpid()}", self.metrics.as_json() | told)
 
     # ------------------------------------------------------------------------------------------------------- telling
 

@@ -87,9 +87,9 @@ def write(directory: Path, seconds: float, in_flight: int, durability: Any, deta
     with asyncio.Runner(loop_factory=_loop) as runner:
         runner.run(all_of_them(0.2))
         taken.clear()
-        batches, cpu, began = wal.batches, process_time(), perf_counter()
+        batches, cpu, began = wal.effort.batches, process_time(), perf_counter()
         runner.run(all_of_them(seconds))
-        cpu, took, batches = process_time() - cpu, perf_counter() - began, wal.batches - batches
+        cpu, took, batches = process_time() - cpu, perf_counter() - began, wal.effort.batches - batches
     wal.close()
     made = len(taken)
     taken.sort()

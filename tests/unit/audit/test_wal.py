@@ -196,7 +196,7 @@ def test_a_full_queue_sheds_by_records_and_by_bytes(tmp_path: Path) -> None:
     tickets += [wal.append([record(each)]) for each in (1, 2, 3)]
     with pytest.raises(EvidenceError, match="overloaded"):
         wal.append([record(4)])
-    assert wal.shed == 1
+    assert wal.effort.shed == 1
     go.set()
     for each in tickets:
         each.wait(PATIENCE)
@@ -325,7 +325,7 @@ def test_a_segment_that_fails_is_given_up_and_the_batch_goes_to_the_spare(
     disk.fail(call, number, of="seg-00000001")
     put(wal, 3, 4)
     wal.close()
-    assert wal.poisoned == 1
+    assert wal.effort.poisoned == 1
     assert numbers(tmp_path) == [1, 2, 3, 4]
     assert events(tmp_path) == ["started", "segment-poisoned", "closed"]
     (slot,) = slots(tmp_path)
