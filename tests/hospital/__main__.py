@@ -18,8 +18,9 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=0, help="how many (30; 14 with --small)")
     parser.add_argument("--seed", type=int, default=7, help="another seed is another hospital (7)")
     parser.add_argument("--small", action="store_true", help="60 staff and 700 patients, for a try")
+    parser.add_argument("--noise", type=float, default=1.0, help="how much of what is legitimate nothing explains (1)")
     arguments = parser.parse_args()
-    size = SMALL if arguments.small else FULL
+    size = replace(SMALL if arguments.small else FULL, noise=arguments.noise)
     if arguments.days:
         size = replace(size, days=max(7, arguments.days))
     if arguments.to.exists() and any(arguments.to.iterdir()):

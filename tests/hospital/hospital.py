@@ -13,7 +13,7 @@ from typing import Final
 from tests.hospital.asks import SECOND, Ask
 from tests.hospital.care import Care, care
 from tests.hospital.house import House, instant
-from tests.hospital.ledger import WORKERS, Ledger
+from tests.hospital.ledger import SEALED_EVERY, WORKERS, Ledger
 from tests.hospital.misuse import Planted, planted
 from tests.hospital.people import People, Size, people
 from tests.hospital.roster import DAY, Roster, roster
@@ -65,7 +65,12 @@ def hospital(size: Size, seed: int) -> Hospital:
     return Hospital(size, seed, who, when, what, planted(size, who, when, what, seed))
 
 
-def write(made: Hospital, directory: Path, progress: Callable[[int, int], None] = lambda _, __: None) -> int:
+def write(
+    made: Hospital,
+    directory: Path,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+    sealed_every: int = SEALED_EVERY,
+) -> int:
     """Write the audit directory, its context and the truth about it below a directory; how many records there are."""
     from tests.hospital import context
 
@@ -74,7 +79,7 @@ def write(made: Hospital, directory: Path, progress: Callable[[int, int], None] 
     with tempfile.TemporaryDirectory(prefix="chaperone-hospital-") as name:
         house = House(Path(name), made.people, made.roster, made.care)
         prefix = sha256(f"{made.seed}".encode()).hexdigest()[:6]
-        ledger = Ledger(directory / AUDIT, prefix, made.silent)
+        ledger = Ledger(directory / AUDIT, prefix, made.silent, sealed_every)
         try:
             _run(made, house, ledger, truth, progress)
         finally:

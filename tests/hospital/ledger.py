@@ -124,11 +124,18 @@ class Worker:
 class Ledger:
     """One host's log, with two decision workers."""
 
-    def __init__(self, directory: Path, prefix: str, silent: Callable[[int, int], bool] = lambda _, __: False) -> None:
-        """`silent(worker, second)`: does it say nothing then?"""
+    def __init__(
+        self,
+        directory: Path,
+        prefix: str,
+        silent: Callable[[int, int], bool] = lambda _, __: False,
+        sealed_every: int = SEALED_EVERY,
+    ) -> None:
+        """`silent(worker, second)`: does it say nothing then? `sealed_every`: so many heartbeats."""
         self.records = 0
         self._prefix = prefix
         self._silent = silent
+        self._sealed_every = sealed_every
         self._now = BEGIN_US
         self._beats = 0
         directory.mkdir(parents=True, exist_ok=True)
@@ -200,7 +207,7 @@ class Ledger:
             for number, worker in enumerate(self.workers):
                 if not self._silent(number, second):
                     worker.beat(heartbeat.BEATING)
-            if self._beats % SEALED_EVERY == 0:
+            if self._beats % self._sealed_every == 0:
                 self._seal()
 
     def close(self) -> None:

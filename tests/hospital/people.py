@@ -64,6 +64,8 @@ class Size:
     """Of each kind of misuse."""
     results: int = 2_400
     """Calls of the laboratory's service in a day."""
+    noise: float = 1.0
+    """How often what is legitimate cannot be told from the records of care, as a multiple of `traffic`'s rates."""
 
 
 FULL: Final = Size()

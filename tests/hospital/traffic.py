@@ -15,6 +15,8 @@ WRONG_PATIENT: Final = 0.003
 UNEXPLAINED: Final = 0.004
 """Of the charts opened: legitimate, and nothing on record says why (a question on the phone, teaching)."""
 COVER: Final = 0.01
+CALLS: Final = 0.02
+"""Of those whom the front desk looks for: they call, and nothing is planned for them."""
 LATE: Final = 0.02
 """Of the charts opened in emergency: of somebody whom the systems do not know to be there yet."""
 INBOX: Final = 0.15
@@ -73,22 +75,23 @@ class Traffic:
     ) -> list[Ask]:
         chance = random.random()
         purpose = "TREAT" if random.random() < 0.6 else ""
-        if chance < UNEXPLAINED or not expected:
+        unexplained, cover, late = (rate * self.size.noise for rate in (UNEXPLAINED, COVER, LATE))
+        if chance < unexplained or not expected:
             if not expected and random.random() < 0.8:
                 return []
             other = random.choice(self._living)
             return [] if self._own(staff, other) else opened(staff, other, at, random, client, purpose, 0.3)
-        if chance < UNEXPLAINED + COVER and staff.role == "physician":
+        if chance < unexplained + cover and staff.role == "physician":
             patient = self._colleagues(staff, shift, random)
             return opened(staff, patient, at, random, client, purpose) if patient else []
-        if shift.unit == self._emergency and chance < UNEXPLAINED + COVER + LATE:
+        if shift.unit == self._emergency and chance < unexplained + cover + late:
             arriving = self._arriving(at)
             if arriving:
                 urgent = random.choice(("ETREAT", "ETREAT", "BTG"))
                 return opened(staff, random.choice(arriving), at, random, client, urgent)
         patient = random.choice(expected)
         made = opened(staff, patient, at, random, client, purpose)
-        if chance > 1 - WRONG_PATIENT:
+        if chance > 1 - WRONG_PATIENT * self.size.noise:
             wrong = self._beside(patient, random).id
             made.insert(0, user(staff, "list", "Chart", wrong, wrong, at - 20, client, purpose))
         return made
@@ -238,7 +241,7 @@ class Traffic:
         made = []
         for at in moments:
             made.append(user(staff, "search", "Directory", "patients", "", at - 15, client, ""))
-            if not coming or random.random() < 0.02:
+            if not coming or random.random() < CALLS * self.size.noise:
                 made += opened(staff, random.choice(self._living), at, random, client, "HOPERAT", 0.1)
             else:
                 made += opened(staff, random.choice(coming), at, random, client, "HOPERAT", 0.1)

@@ -8,27 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from pdp.audit.findings import Kind
 from pdp.audit.keys import published
-from pdp.audit.leaf import Leaf, leaves
+from pdp.audit.leaf import CLEAR, Leaf, leaves
+from pdp.audit.privacy import Keys, vault_of
 from pdp.audit.verify import verify
 from tests.hospital.hospital import AUDIT, CONTEXT, PLANTS, TRUTH, hospital, write
 from tests.hospital.people import SMALL
 
 TINY = replace(SMALL, days=8, patients=300, results=20)
-SEED = 7
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One small hospital, written once for all that look at it."""
-    place = tmp_path_factory.mktemp("hospital")
-    write(hospital(SMALL, SEED), place)
-    return place
+SIX_HOURS = 360
 
 
 @pytest.fixture(scope="module")
 def decisions(place: Path) -> dict[str, Leaf]:
-    return {each.id: each for each in leaves(place / AUDIT) if each.kind == "decision"}
+    vault = vault_of(place / AUDIT)
+    assert vault is not None
+    return {each.id: each for each in leaves(place / AUDIT, Keys(vault)) if each.kind == "decision"}
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -40,8 +36,8 @@ def test_the_same_seed_gives_the_same_questions_context_and_truth(tmp_path: Path
     one, other = hospital(TINY, 3), hospital(TINY, 3)
     assert list(one.days()) == list(other.days())
     assert one.planted == other.planted
-    write(one, tmp_path / "one")
-    write(other, tmp_path / "other")
+    write(one, tmp_path / "one", sealed_every=SIX_HOURS)
+    write(other, tmp_path / "other", sealed_every=SIX_HOURS)
     names = [TRUTH, PLANTS, *(f"{CONTEXT}/{each.name}" for each in (tmp_path / "one" / CONTEXT).iterdir())]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
@@ -51,10 +47,24 @@ def test_another_seed_gives_another_hospital() -> None:
     assert hospital(TINY, 3).planted.asks != hospital(TINY, 4).planted.asks
 
 
-def test_its_log_verifies(place: Path) -> None:
+def test_its_log_verifies_but_for_the_silences_that_were_planted(place: Path) -> None:
     report = verify(place / AUDIT, published(place / AUDIT / "keys"))
-    assert report.findings == []
+    silences = [each for each in table(place / PLANTS) if each["kind"] == "silence"]
+    assert [each.kind for each in report.findings] == [Kind.SILENT] * len(silences)
     assert report.size > 10_000
+    assert report.waiting == 0
+
+
+def test_its_details_are_encrypted(place: Path, decisions: dict[str, Leaf]) -> None:
+    leaf = next(iter(leaves(place / AUDIT)))
+    assert leaf.opened == CLEAR
+    assert all(b'"p10' not in each.payload for each in decisions.values())
+
+
+def test_its_workers_say_each_minute_that_they_are_there(place: Path) -> None:
+    beats = [each for each in leaves(place / AUDIT) if each.kind == "heartbeat"]
+    silent = sum(51 for each in table(place / PLANTS) if each["kind"] == "silence") // 2
+    assert len(beats) == pytest.approx(2 * SMALL.days * 24 * 60, abs=silent + 60)
 
 
 def test_the_truth_speaks_of_decisions_that_are_in_the_log(place: Path, decisions: dict[str, Leaf]) -> None:
