@@ -22,7 +22,8 @@ def add(verbs: Any) -> None:
         "detect",
         help="find what looks like misuse of permitted access",
         description="Run the rules of detection over the sealed log: findings, cases with a score that explains "
-        "itself, how much is explained by care, how many alerts a day it would have been. Writes nothing without --record.",
+        "itself, how much is explained by care, how many alerts a day it would have been. "
+        "Nothing is written without --record.",
         epilog="exit codes: 0 no case reaches the score of an alert, 1 some do, 2 usage",
     )
     parser.add_argument("--replay", action="store_true", required=True, help="over what is sealed")
