@@ -22,6 +22,9 @@ class Disk:
     def pwrite(self, file: int, data: bytes, offset: int) -> int:
         return os.pwrite(file, data, offset)
 
+    def truncate(self, file: int, size: int) -> None:
+        os.ftruncate(file, size)
+
     def fdatasync(self, file: int) -> None:
         os.fdatasync(file)
 

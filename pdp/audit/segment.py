@@ -15,6 +15,7 @@ from typing import Final
 from pdp.audit.disk import Disk
 from pdp.audit.frames import HEADER_BYTES, Header, header_bytes
 
+PAGE: Final = 4_096
 SPARE: Final = "spare.wal"
 RESERVE: Final = "reserve.wal"
 _NAME: Final = re.compile(r"seg-([0-9]{8,})\.wal")
@@ -71,6 +72,11 @@ class Segment:
         if not self._disk.linked(self._file):
             raise FileNotFoundError(2, "the segment was deleted")
         self.offset += len(data)
+
+    def trim(self) -> None:
+        """Nothing more is coming: give back the room that is left. The next writer begins another segment."""
+        with suppress(OSError):
+            self._disk.truncate(self._file, -(-self.offset // PAGE) * PAGE)
 
     def close(self) -> None:
         if self._file >= 0:

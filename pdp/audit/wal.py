@@ -304,6 +304,8 @@ class Wal:
         self._committer.join()
         self._end_keeping()
         if self._current is not None:
+            if not self._refusal:
+                self._current.trim()
             self._current.close()
         self._disk.close(self._slot.lock)
 

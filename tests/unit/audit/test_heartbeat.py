@@ -16,6 +16,7 @@ from pdp.audit.evidence import EvidenceError
 from pdp.audit.findings import Kind
 from pdp.audit.keys import published
 from pdp.audit.record import stamp
+from pdp.audit.tell import tell
 from pdp.audit.tiles import records
 from pdp.audit.verify import Report, verify
 from pdp.audit.wal import Wal
@@ -362,3 +363,32 @@ def test_a_log_without_heartbeats_is_judged_by_none(tmp_path: Path) -> None:
     other.write(3, ',"ts":"2027-01-16T08:00:00.000000Z"')
     one.write(3, ',"ts":"2027-01-14T08:00:00.000000Z"')
     assert kinds(tmp_path) == []
+
+
+# ----------------------------------------------------------------------------------------------------------- tidiness
+
+
+def test_whoever_puts_single_records_on_record_leaves_a_bounded_directory(tmp_path: Path) -> None:
+    """Each of them takes a segment of its own; the sealer drains those slots like any other."""
+
+    def left() -> tuple[int, int]:
+        files = list((tmp_path / "wal/200").glob("seg-*.wal"))
+        return len(files), sum(path.stat().st_blocks * 512 for path in files)
+
+    ours = sealer(tmp_path)
+    for number in range(60):
+        tell(tmp_path, ORIGIN, "audit.read", {"verb": "query"})
+        if number % 20 == 19:
+            ours.step(NOW + number)
+            assert left()[0] == 1
+    for _ in range(60):
+        tell(tmp_path, ORIGIN, "audit.read", {"verb": "query"})
+    assert left()[0] == 61, "while no sealer runs they stay"
+    assert left()[1] <= 61 * 16_384, "and give back the room that they do not need"
+    ours.step(NOW + 100)
+    assert left()[0] == 1
+    ours.close()
+    report = verify(tmp_path, published(tmp_path / "keys"))
+    assert (report.findings, report.waiting) == ([], 0)
+    told = [record for _, record in records(tmp_path / "log", report.size) if b'"audit.read"' in record]
+    assert len(told) == 120
