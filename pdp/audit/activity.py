@@ -122,10 +122,18 @@ class Activity:
 
     def _beat(self, leaf: Leaf) -> None:
         self.heartbeats += 1
-        before, time = self._beats.get(leaf.stream, leaf.time), leaf.time
+        lane, time = leaf.stream.rpartition("/")[0], leaf.time  # A start after a crash is no new beginning.
+        self._silence(lane, self._beats.get(lane, time), time)
+        self._beats[lane] = max(self._beats.get(lane, time), time)
+
+    def end(self, time: int) -> None:
+        """Nothing more comes: who was silent until then?"""
+        for lane, before in self._beats.items():
+            self._silence(lane, before, time)
+
+    def _silence(self, lane: str, before: int, time: int) -> None:
         if time - before > GAP_MICROSECONDS and len(self.gaps) < MAX_GAPS:
-            self.gaps.append(Gap(leaf.stream, before, time))
-        self._beats[leaf.stream] = max(before, time)
+            self.gaps.append(Gap(lane, before, time))
 
 
 def _spoke(seen: dict[str, list[int]], name: str, time: int) -> None:
@@ -146,12 +154,13 @@ def _status(members: Mapping[str, Any]) -> str:
 
 
 def activity(
-    leaves: Iterable[Leaf], day: Callable[[int], str], off: Callable[[int], bool] = lambda _: False
+    leaves: Iterable[Leaf], end: int, day: Callable[[int], str], off: Callable[[int], bool] = lambda _: False
 ) -> Activity:
-    """`day`: of a moment, as it is shown. `off`: is a moment outside the usual hours?"""
+    """`end`: of the period, or now. `day`: of a moment, as it is shown. `off`: is it outside the usual hours?"""
     found = Activity()
     for each in leaves:
         found.add(each, day, off)
+    found.end(end)
     return found
 
 

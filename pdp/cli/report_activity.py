@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     coverage, progress = Coverage(when), Progress("records")
     try:
         leaves = within(where, opener(where, args), coverage, (), (), progress)
-        found = activity(leaves, lambda time: _local(time, when.zone).date().isoformat(), off)
+        end = min(when.after, now)
+        found = activity(leaves, end, lambda time: _local(time, when.zone).date().isoformat(), off)
         progress.end()
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more") from error

@@ -11,7 +11,7 @@ import pytest
 
 from pdp.audit.privacy import Veil
 from pdp.cli.main import main
-from tests.unit.audit.seen import sealed, seen, written
+from tests.unit.audit.seen import at, sealed, seen, written
 
 MARCH = ("--in", "2026-03")
 
@@ -336,3 +336,22 @@ def test_an_incident_counts_everybody_whom_a_search_named(there: Path, report) -
 
 def test_an_incident_is_of_something(there: Path, report) -> None:
     assert report("incident").code == 2
+
+
+def test_a_worker_that_was_silent_is_a_gap_also_over_a_new_start_and_to_the_end() -> None:
+    from pdp.audit.activity import activity
+    from pdp.audit.leaf import Leaf
+
+    def beat(boot: str, when: str) -> Leaf:
+        return Leaf(0, b"", {"kind": "heartbeat", "stream": f"h/0/{boot}", "seq": 1, "ts": when}, {})
+
+    beats = [
+        beat("a", "2026-03-01T10:00:00Z"),
+        beat("a", "2026-03-01T10:01:00Z"),
+        beat("b", "2026-03-01T10:09:00Z"),
+    ]
+    found = activity(beats, at("2026-03-01T11:00:00Z"), str)
+    assert [(each.start, each.end) for each in found.gaps] == [
+        (at("2026-03-01T10:01:00Z"), at("2026-03-01T10:09:00Z")),
+        (at("2026-03-01T10:09:00Z"), at("2026-03-01T11:00:00Z")),
+    ]
