@@ -185,7 +185,7 @@ def _guarded(
 
 def _port(url: str, optional: bool = False) -> bool:
     try:
-        return optional or urlsplit(url).port is not None
+        return urlsplit(url).port is not None or optional
     except ValueError:
         return False
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 from pdp.audit import checkpoint
 from pdp.audit.ship import cursor
 from pdp.audit.ship.destination import S3, Destination
-from pdp.audit.ship.feed import LOG, checkpoints_above, full_between
-from pdp.audit.ship.target import ShipError
+from pdp.audit.ship.feed import LOG, checkpoints_above, full_between, taken_out
+from pdp.audit.ship.target import ShipError, same
 
 MOST_FINDINGS: Final = 1_000
 
@@ -61,6 +61,7 @@ class _Checking:
         self._where = where
         self._size = size
         self._full = full
+        self._all: frozenset[str] = frozenset()
 
     def run(self, progress: Callable[[int, int], None]) -> None:
         expected = sum(1 for _ in self._expected())
@@ -76,6 +77,7 @@ class _Checking:
             self.looked += 1
             progress(self.looked, expected)
             self._one(key, there.pop(key, []), key in gone)
+        self._all = frozenset(full_between(0, self._size)) if there else frozenset()
         for key, versions in sorted(there.items()):
             if not self._beyond(key):
                 self._say("not-in-the-log", key, "the bucket has it, and the log has not: was the log set back?")
@@ -83,7 +85,7 @@ class _Checking:
                 self._say("written-over", key, f"there are {len(versions)} versions of it")
 
     def _expected(self) -> Iterator[str]:
-        yield from full_between(0, self._size)
+        yield from full_between(0, self._size, taken_out(self._log, self._size))
         for size in checkpoints_above(self._log, -1):
             if size > self._size:
                 return
@@ -125,21 +127,19 @@ class _Checking:
         return path.read_bytes() if path.is_file() else None  # Pruned here, kept there.
 
     def _compare(self, key: str, version: dict[str, Any], body: bytes) -> None:
-        from pdp.audit.ship.s3 import checksum, talking, unlocked
+        from pdp.audit.ship.s3 import MOST_SIGNATURES, checksum, talking, unlocked
 
         tag = str(version.get("ETag", "")).strip('"')
-        if version.get("Size") != len(body):
-            self._say("other-content", key, "its content is not the one of the log")
-            return
         if tag == md5(body, usedforsecurity=False).hexdigest() and not self._full:
             return
         named = {"Bucket": self._where.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
         with talking():
             head = self.bucket.client.head_object(**named, ChecksumMode="ENABLED")
-            same = head.get("ChecksumSHA256") == checksum(body)
-            if self._full or not same:
-                same = self.bucket.client.get_object(**named)["Body"].read(len(body) + 1) == body
-        if not same:
+            alike = head.get("ChecksumSHA256") == checksum(body)
+            if self._full or not alike:
+                found = self.bucket.client.get_object(**named)["Body"].read(len(body) + MOST_SIGNATURES)
+                alike = same(key, found, body)
+        if not alike:
             self._say("other-content", key, "its content is not the one of the log")
         problem = unlocked(self._where, head)
         if problem:
@@ -147,7 +147,11 @@ class _Checking:
 
     def _beyond(self, key: str) -> bool:
         """Shipped, and not confirmed yet; or the right edge of one published size."""
-        return (self._log / key).is_file() or ".p/" in key
+        return (self._log / key).is_file() or ".p/" in key or self._pruned(key)
+
+    def _pruned(self, key: str) -> bool:
+        """A tile or bundle of what was shipped, and has gone here since."""
+        return key in self._all
 
     def _say(self, word: str, key: str, sentence: str) -> None:
         if len(self.found) < MOST_FINDINGS:

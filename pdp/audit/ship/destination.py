@@ -122,7 +122,7 @@ class Folder:
         return f"file {self.directory}"
 
 
-FORMATS: Final = ("raw", "ocsf", "ecs")
+FORMATS: Final = ("raw", "ocsf", "ecs", "cef")
 """In which form records leave."""
 
 Where = S3 | Nats | Syslog | Otlp | Kafka | Folder

@@ -24,5 +24,5 @@ def encoder(name: str) -> Encoder:
     try:
         found: Encoder = import_module("pdp.audit.export").encoder(name)
     except (ImportError, AttributeError, LookupError) as error:
-        raise ShipError(f'records cannot be written as "{name}" yet: format = "{RAW}" is what there is') from error
+        raise ShipError(f'records cannot be written as "{name}"') from error
     return found

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from pdp.audit import checkpoint, leaf, tiles
+from pdp.audit import checkpoint, leaf, pruned, tiles
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.leaf import Leaf
 from pdp.audit.merkle import HASH_BYTES
-from pdp.audit.ship.target import Item
+from pdp.audit.pruned import Pruned
+from pdp.audit.ship.target import Contradicted, Item
 from pdp.audit.tiles import ENTRIES, HEIGHT, WIDTH, levels, place, width_at
 
 LOG: Final = "log"
@@ -77,16 +78,17 @@ class Records:
             return
         items: list[Item] = []
         held, first = 0, 0
-        for at, payload in tiles.records(self._directory / LOG, size, first=index):
+        log = self._directory / LOG
+        for at, payload in tiles.records(log, size, first=index, known=taken_out(log, size)):
             item = self._item(leaf.leaf(at, payload))
             first = first or item.time
-            items.append(item)
+            if item.body:  # A format may leave a kind of record out.
+                items.append(item)
             held += len(item.body)
             if len(items) >= MOST_ITEMS or held >= MOST_BYTES:
                 yield Parcel(tuple(items), at + 1, first)
                 items, held, first = [], 0, 0
-        if items:
-            yield Parcel(tuple(items), size, first)
+        yield Parcel(tuple(items), size, first)
 
     def _item(self, found: Leaf) -> Item:
         key = f"{found.stream}:{found.seq}"
@@ -114,8 +116,9 @@ class Sealed:
             return
         items: list[Item] = []
         held, before = 0, index
+        gone = taken_out(self._log, self.size())
         for size in checkpoints_above(self._log, index if index else -1):
-            for name in [*full_between(before, size), checkpoint.place(size)]:
+            for name in [*full_between(before, size, gone), checkpoint.place(size)]:
                 item = self._item(name)
                 if items and (len(items) >= MOST_ITEMS or held + len(item.body) > MOST_BYTES):
                     yield Parcel(tuple(items), before)
@@ -146,14 +149,30 @@ class Sealed:
         return found
 
 
-def full_between(before: int, size: int) -> Iterator[str]:
+def taken_out(log: Path, size: int) -> Pruned:
+    """What is not there any more because its time was over. Only a sealed record can say so: what is merely missing is
+    never passed over. Raises EvidenceError.
+    """
+    found = pruned.read(log)
+    if found == pruned.NOTHING:
+        return found
+    payload = next((each for at, each in tiles.records(log, size, first=max(0, found.index), known=found)), b"")
+    said = pruned.of_record(found.index, payload)
+    if said is None or (said.min_index, said.kept, said.hashes) != (found.min_index, found.kept, found.hashes):
+        raise Contradicted(f"log/{pruned.NAME} says that records were taken out, and no record of the log does")
+    return found
+
+
+def full_between(before: int, size: int, gone: Pruned = pruned.NOTHING) -> Iterator[str]:
     """The tiles and bundles that are full at `size` and were not at `before`, the records first."""
     for number in range(before >> HEIGHT, size >> HEIGHT):
-        yield place(ENTRIES, number)
+        if not gone.gone(number):
+            yield place(ENTRIES, number)
     for level in range(levels(size)):
         shift = HEIGHT * (level + 1)
         for number in range(before >> shift, size >> shift):
-            yield place(level, number)
+            if gone.hashes or (number + 1) << shift > gone.min_index:
+                yield place(level, number)
 
 
 def partial_at(size: int) -> Iterator[str]:

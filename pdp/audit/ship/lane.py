@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from pdp.audit.files import Files
 from pdp.audit.ship import cursor
 from pdp.audit.ship.cursor import Cursor
 from pdp.audit.ship.feed import Feed, hash_at
-from pdp.audit.ship.target import Contradicted, Target
+from pdp.audit.ship.target import Contradicted, Item, Target
 
 IDLE_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -107,15 +107,19 @@ class Lane:
             raise Contradicted(f"the log has {size} records, and {at.next} were shipped: it was set back")
         for parcel in self._feed.after(at.next):
             self.told.waiting_since = parcel.time or self.told.waiting_since or now
-            if self._target is None:
-                self._target = self._make()
-            self.told.busy_since = self._clock()
-            self._target.put(parcel.items)
-            self.told.busy_since = 0.0
-            self.told.sent += len(parcel.items)
+            if parcel.items:
+                self._put(parcel.items)
             self._confirmed(parcel.next, now)
             if not going():
                 return
+
+    def _put(self, items: Sequence[Item]) -> None:
+        if self._target is None:
+            self._target = self._make()
+        self.told.busy_since = self._clock()
+        self._target.put(items)
+        self.told.busy_since = 0.0
+        self.told.sent += len(items)
 
     def _begun(self) -> Cursor:
         """Where it goes on. Raises EvidenceError where that cannot be said, or is not of this log or this target."""
