@@ -145,14 +145,12 @@ class _Exchange(BaseHTTPRequestHandler):
 def run(where: Address, witness: Witness) -> None:
     """Until TERM or INT; what was begun is ended first. Raises OSError where it cannot listen."""
     server = WitnessServer(where, witness)
-    ended = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: ended.set())
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # For the threads too: none of them but this one hears of it.
     threading.Thread(target=server.serve_forever, name="witness", daemon=True).start()
     host = f"[{where.host}]" if ":" in where.host else where.host
     say(f"the witness listens on {host}:{server.server_port}")
-    while not ended.wait(3_600):
-        pass
+    signal.sigwait(signals)
     server.shutdown()
     server.server_close()
     witness.close()

@@ -32,7 +32,8 @@ MAX_ANSWER: Final = 65_536
 TRIES: Final = 4
 REPEAT_SECONDS: Final = 600
 """An hour without a new record is cosigned too: that nothing came is worth something."""
-LONGEST_PAUSE_SECONDS: Final = 300.0
+MAX_DOUBLINGS: Final = 3
+"""Of the pause between two times that a witness is asked, where it fails."""
 CHUNK: Final = 16_384
 
 
@@ -209,7 +210,7 @@ class _Thread:
                 failures = 0
             except WitnessError:
                 failures += 1
-            time.sleep(min(LONGEST_PAUSE_SECONDS, self.asker.asked.interval_seconds * 2 ** min(failures, 10)))
+            time.sleep(self.asker.asked.interval_seconds * 2 ** min(failures, MAX_DOUBLINGS))
 
 
 class Witnessing:
