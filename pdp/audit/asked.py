@@ -285,11 +285,10 @@ def _subject(thing: Thing, _: str, members: Mapping[str, Any], detail: Mapping[s
         said = part(members, name)
         if said and (name == "sub" or "type" in said):  # Else it is the subject itself, or nobody.
             found = _any(found, _role(thing, said, part(detail, name), known))
-    if found is YES or not (actors := members.get("actors", detail.get("actors"))):
+    if found is YES or not (part(members, "identity").get("actors") or "actors" in detail):
         return found
+    actors = detail.get("actors")
     if not isinstance(actors, list):  # How many there are is in clear, who they are is not.
-        actors = detail.get("actors") if known else None
-    if not isinstance(actors, list):
         return UNKNOWN
     return _any(found, *(YES if each in thing.ids else NO for each in actors))
 

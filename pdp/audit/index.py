@@ -202,7 +202,7 @@ def _names(members: Mapping[str, Any]) -> tuple[list[str], bool]:
     """Every id and pseudonym of the clear part; and: may there be somebody whom they do not show?"""
     encrypted = "kid" in part(members, "detail")
     names: set[object] = {members.get("patient_p")}
-    other = "actors" in members or "refused_token" in members or (encrypted and members.get("kind") not in SHOWN)
+    other = "refused_token" in members or (encrypted and members.get("kind") not in SHOWN)
     for role in ROLES:
         clear = part(members, role)
         given = {name: clear[name] for name in ("id", "id_p", "patient_p") if clear.get(name) is not None}

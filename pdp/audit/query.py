@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdp.audit import leaf as leaves
-from pdp.audit import merkle
+from pdp.audit import merkle, pruned
 from pdp.audit.asked import NO, UNKNOWN, Asked, First, Question
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.leaf import LOG, PLAIN, Leaf, Opener, instant, members_of
+from pdp.audit.pruned import Pruned
 from pdp.audit.record import RESULTS
 from pdp.audit.sieve import Sieve
 from pdp.audit.tiles import ENTRIES, WIDTH, part, place, unpacked, width_at
+from pdp.audit.tiles import records as tiles_records
 
 if TYPE_CHECKING:
     from pdp.audit.index import Places
 
 MALFORMED: Final = "malformed"
 MISSING: Final = "missing"
+PRUNED: Final = "pruned"
 UNSEALED: Final = "unsealed"
 EXAMPLES: Final = 8
 SEARCHES: Final = 4_096
@@ -133,10 +136,11 @@ class Search:
     def _sealed(self, low: int, high: int, size: int) -> Iterator[tuple[int, bytes]]:
         """What the sieve lets pass, of these bundles."""
         sieve = Sieve(self.question)
-        if low == 0 and (start := self._start(high, size)):
-            self.tally.doubt(MISSING, f"records 0 to {min(size, start * WIDTH) - 1}", min(size, start * WIDTH))
-            low = start
+        gone = self._pruned(size)
         for number in range(low, high):
+            if gone.gone(number):
+                self._old(gone, number)
+                continue
             data = self._bundle(number, size)
             if data is not None:
                 yield from self._sieved(sieve, number, size, data)
@@ -171,6 +175,24 @@ class Search:
         except EvidenceError as error:
             self._gone(number, size, str(error))
             return None
+
+    def _pruned(self, size: int) -> Pruned:
+        """What was taken out because its time was over, as a sealed record says."""
+        try:
+            found = pruned.read(self.directory / LOG)
+            for index, record in tiles_records(self.directory / LOG, size, first=max(0, found.index)):
+                told = pruned.of_record(index, record)
+                return found if told is not None and told.said() == found.said() else pruned.NOTHING
+        except EvidenceError as error:
+            self.tally.notes.append(str(error))
+        return pruned.NOTHING
+
+    def _old(self, what: Pruned, number: int) -> None:
+        """A bundle that was pruned. Where all of it is older than what is asked, it does not matter."""
+        period = self.question.asked.period
+        if period is None or not (before := instant(what.before)) or period.first < before:
+            first = number * WIDTH
+            self.tally.doubt(PRUNED, f"records {first} to {first + WIDTH - 1}, older than {what.before}", WIDTH)
 
     def _gone(self, number: int, size: int, why: str, count: int = 0) -> None:
         width = width_at(size, 0, number)

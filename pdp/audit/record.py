@@ -159,6 +159,7 @@ def _members(record: Record, veil: Hiding | None) -> tuple[dict[str, Any], dict[
         if who.client:
             members["client"] = {"id": who.client[:MAX_TEXT]}
         if who.actors:
+            identity["actors"] = len(who.actors)  # Whoever looks for one of them has to know that there are any.
             detail["actors"] = [each[:MAX_TEXT] for each in who.actors[:MAX_DISCARDED]]
     if request is not None or record.method:
         members["act"] = _act(record)

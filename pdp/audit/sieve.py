@@ -120,7 +120,7 @@ class Sieve:
         if self._told:
             ways.tests.append(_TOLD)
         if subject:
-            ways.texts += [b'"refused_token"', b'"actors"']
+            ways.texts += [b'"refused_token"']
             ways.tests.append(_CALLER)
         return ways
 

@@ -137,7 +137,11 @@ def words(leaf: Leaf) -> str:
             if not event or event in QUIET:
                 return ""
             loud = event in ("corruption", "segment-poisoned")
-            said = " ".join(f"{name} {members[name]}" for name in ("what", "slot", "segment") if name in members)
+            said = " ".join(
+                str(members[name]) if name == "what" else f"{name} {members[name]}"
+                for name in ("what", "slot", "segment")
+                if name in members
+            )
             return f"{'THE LOG WAS DAMAGED: ' if loud else 'the log says: '}{event} {said}".rstrip()
         case _:
             return ""

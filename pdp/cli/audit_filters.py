@@ -43,6 +43,7 @@ WHY: Final = {
     "damaged": "their details cannot be decrypted",
     "malformed": "they are no records",
     "missing": "they are not in the log any more",
+    "pruned": "their time was over, and they were taken out",
     "unsealed": "what is not sealed yet cannot be read",
     "no-time": "they do not say when",
     "no-name": "they do not say whom or what they are about in a way that can be compared",

@@ -34,7 +34,13 @@ def found(directory: Path, asked: Asked, opener: Opener, *, use: bool) -> tuple[
 
 
 def records(draw: random.Random, count: int) -> list[dict[str, Any]]:
-    more = [{}, {}, {"search": {"for": "resource"}}, {"actors": 2}, {"identity": {"via": "t", "type": "user"}}]
+    more = [
+        {},
+        {},
+        {"search": {"for": "resource"}},
+        {"identity": {"via": "t", "actors": 2}},
+        {"identity": {"via": "t", "type": "user"}},
+    ]
     return [
         decided(
             draw.choice(NAMES),

@@ -174,6 +174,17 @@ def test_who_asked_for_whom_and_through_whom_is_the_same_person(tmp_path: Path) 
     assert ids(tmp_path, subject="nina") == ["a", "b", "c"]
 
 
+def test_who_acted_through_others_is_found_in_encrypted_details_and_doubted_in_locked_ones(tmp_path: Path) -> None:
+    through = {"identity": {"via": "token", "actors": 1}}
+    log(
+        tmp_path,
+        decided(id="a", epoch=1, kid="d", more=through, detail={"actors": ["portal"]}),
+        decided(id="b", epoch=1, kid="d"),
+    )
+    assert ids(tmp_path, Locks(), subject="portal") == ["a"]
+    assert found(tmp_path, Locks(locked=("d",)), subject="portal")[1].unjudged == {"locked": 1}
+
+
 def test_names_that_somebody_made_up_stand_in_the_detail_and_are_found(tmp_path: Path) -> None:
     hidden = {"act": {"action": "peek"}, "res": {"type": "Chart", "id": "r1"}, "sub": {"type": "ghost", "id": "nina"}}
     record = decided(id="a", kid="d", epoch=1, hidden=True, action="?", detail=hidden)
@@ -253,7 +264,12 @@ RECORDS = st.builds(
     kid=st.sampled_from(["", "one", "two", "three"]),
     hidden=st.booleans(),
     more=st.sampled_from(
-        [{}, {"search": {"for": "resource"}}, {"actors": 2}, {"identity": {"via": "t", "type": "user"}}]
+        [
+            {},
+            {"search": {"for": "resource"}},
+            {"identity": {"via": "t", "actors": 2}},
+            {"identity": {"via": "t", "type": "user"}},
+        ]
     ),
     detail=st.sampled_from(
         [{}, {"results": ["pat-1", "nina"]}, {"actors": ["nina"]}, {"identity": {"id": "nina"}}, STRANGE]

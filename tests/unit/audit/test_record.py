@@ -78,6 +78,7 @@ def test_ids_stand_under_detail_and_nowhere_else() -> None:
         "issuer": "https://idp",
         "scopes": ["read"],
         "warnings": ["weak"],
+        "actors": 2,
     }
     assert found["client"] == {"id": "app"}
 
