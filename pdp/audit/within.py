@@ -97,11 +97,11 @@ def within(
         coverage.last = max(coverage.last, time)
         if each.kind not in always and (time not in coverage.period or (kinds and each.kind not in kinds)):
             continue
-        coverage.inside += 1
-        coverage.waiting += each.index is None
         found = reopened(each, opener)
-        if found.opened != CLEAR:
-            coverage.unopened[found.opened] += 1
+        if each.kind not in always:  # How many of those there are may be what must not be told.
+            coverage.inside += 1
+            coverage.waiting += each.index is None
+            coverage.unopened.update([] if found.opened == CLEAR else [found.opened])
         yield found
 
 

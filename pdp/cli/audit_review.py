@@ -113,7 +113,8 @@ def _sample(args: argparse.Namespace, where: Path) -> int:
     from pdp.audit.gathered import origin
     from pdp.audit.leaf import leaves
     from pdp.audit.period import ALWAYS
-    from pdp.audit.reviews import MAX_SIZE, SAMPLE, draw
+    from pdp.audit.record import DECISION
+    from pdp.audit.reviews import FLAGS, MAX_SIZE, SAMPLE, draw
 
     now, size = clock(), args.size or settings(args).size
     when = period(args, now)
@@ -123,7 +124,8 @@ def _sample(args: argparse.Namespace, where: Path) -> int:
         raise Failure("a review is of a period that is over", "--in 2026-03; what goes on still changes", USAGE)
     recorded(where, "audit.read", asked("review sample", when, size=size))
     progress = Progress("records")
-    waiting = sum(each.time in when for each in leaves(where) if each.index is None)
+    looked_at = {DECISION, *FLAGS}
+    waiting = sum(each.time in when and each.kind in looked_at for each in leaves(where) if each.index is None)
     if waiting:
         raise Failure(f"{count(waiting, 'record')} of the period not sealed yet", "ask again in a moment", FINDINGS)
     drawn = draw(leaves(where, unsealed=False, progress=progress), where / "log", origin(where), when, size)
@@ -195,7 +197,7 @@ def _list(args: argparse.Namespace, where: Path) -> int:
         ],
         "overdue": late,
     }
-    facts = [("one is due every", count(every // 86_400, "day"))]
+    facts = [("one is due every", f"{every // 86_400:,} days")]
     facts += [("OVERDUE", each) for each in late]
     emit(Sheet("Reviews of access", facts, [grid], data), args.output, args.all)
     return FINDINGS if late else FINE

@@ -112,12 +112,8 @@ def _sheet(found: Access, patient: Sought, coverage: Coverage, says: Sentence, n
         "people": [line.members(says) for line in found.lines],
     }
     head = [("patient", str(patient)), *facts(coverage, now)]
-    head.append(
-        (
-            "in all",
-            f"{count(len(found.lines), 'person')}, {total:,} times, {allowed:,} allowed, {total - allowed:,} denied",
-        )
-    )
+    people = "1 person" if len(found.lines) == 1 else f"{len(found.lines):,} people"
+    head.append(("in all", f"{people}, {total:,} times, {allowed:,} allowed, {total - allowed:,} denied"))
     return Sheet("Who saw this patient", head, [grid], data, notes)
 
 

@@ -98,7 +98,7 @@ def _warn(found: Accounting) -> None:
         print(f"pdp: a suspension runs, and {printable(each)} is in this accounting", file=sys.stderr)
         print("     hint: is that the same agency under another name? Then suspend that name too", file=sys.stderr)
     if found.incomplete:
-        print(f"pdp: {count(found.incomplete, 'disclosure')} lack what the accounting has to say", file=sys.stderr)
+        print(f"pdp: incomplete: {count(found.incomplete, 'disclosure')}, see the accounting", file=sys.stderr)
         print("     hint: pdp audit disclosure add --decision ID --recipient .. says the rest", file=sys.stderr)
 
 

@@ -252,6 +252,19 @@ def test_a_suspended_disclosure_is_in_no_report_and_the_operator_is_told(disclos
         assert "withheld" in said.err
 
 
+def test_a_report_does_not_count_what_it_withholds(disclosing: Path, report) -> None:
+    def counts(name: str) -> object:
+        return report(name, "--patient", "p1", "--output", "json").json["coverage"]
+
+    add(report, "--recipient", "Bureau", "--what", "chart", "--basis", "law-enforcement", "--date", "2026-03-07")
+    before = [counts(name) for name in ("access", "disclosures")]
+    report("suspend", "--agency", "Bureau", "--patient", "p1", "--oral", "--reason", "stated")
+    after = [counts(name) for name in ("access", "disclosures")]
+    for each in (*before, *after):
+        del each["log_last"]
+    assert before == after
+
+
 def test_an_oral_suspension_ends_after_thirty_days(disclosing: Path, report, monkeypatch: pytest.MonkeyPatch) -> None:
     from pdp.cli import reporting
 
