@@ -57,10 +57,13 @@ class Veil:
         subjects: bool = False,
         patient_type: str = "Patient",
         hidden: Collection[str] = (),
+        steadfast: bool = False,
         files: Files | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`directory`: of the log. `subjects`: hide all of them, not only patients and those of the types `hidden`."""
+        """`directory`: of the log. `subjects`: hide all of them, not only patients and those of the types `hidden`.
+        `steadfast`: what was read of the keys goes on to be used while their directory cannot be.
+        """
         self.directory = directory
         self.patient_type = patient_type
         self.problem = "the keys of the log were not read yet"
@@ -68,6 +71,7 @@ class Veil:
         self._files = files or Files()
         self._clock = clock
         self._all = subjects
+        self._steadfast = steadfast
         self._hidden = frozenset({patient_type, *hidden})
         self._lock = Lock()
         self._id = ""
@@ -107,7 +111,7 @@ class Veil:
             try:
                 self._looked()
             except EvidenceError as error:
-                self.problem = str(error)
+                self.problem = "" if self._steadfast and self._ready() else str(error)
             else:
                 self.problem = ""
 
@@ -116,6 +120,10 @@ class Veil:
         self.look()
         if self.problem:
             raise EvidenceError(self.problem)
+
+    def _ready(self) -> bool:
+        """Is all there that a record of now needs?"""
+        return self._names is not None and self._clock() // 1_000 // DAY in self._ciphers
 
     def _looked(self) -> None:
         mark = read(self.directory)

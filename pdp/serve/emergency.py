@@ -109,7 +109,7 @@ def _log(settings: Settings) -> Log | None:
         settings.emergency.audit_dir,
         settings.audit_origin + SUFFIX,
         alarm=lambda said: say(f"ALARM: [emergency]: {said}"),
-        veil=veil(settings),
+        veil=veil(settings, settings.emergency.audit_dir),
         durability="synced",  # Whatever the first one has: there is no third.
         segment_bytes=min(settings.audit_segment_megabytes, MOST_SEGMENT_MEGABYTES) * 1_048_576,
         heartbeat_seconds=settings.audit_heartbeat_seconds,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.privacy import Veil, in_clear
+from pdp.audit.privacy import DIRECTORY, Veil, in_clear
 from pdp.config import Settings
 
 
-def veil(settings: Settings) -> Veil | None:
-    """What a process writes with; it has no keys before it looks. None: nothing is hidden."""
+def veil(settings: Settings, emergency: Path | None = None) -> Veil | None:
+    """What a process writes with; it has no keys before it looks. None: nothing is hidden. `emergency`: of the log on
+    the second disk, which is written with the same keys, also while they cannot be read.
+    """
     if settings.audit_details == "clear":
         return None
     return Veil(
-        settings.audit_dir,
-        settings.audit_privacy_dir,
+        emergency or settings.audit_dir,
+        settings.audit_privacy_dir or settings.audit_dir / DIRECTORY,
         settings.audit_master_key_file,
+        steadfast=emergency is not None,
         subjects=settings.audit_subjects == "pseudonym",
         patient_type=settings.smart.patient_type,
         hidden=settings.audit_patient_subject_types,

@@ -492,6 +492,33 @@ def test_a_disk_that_is_full_has_a_day_until_it_denies_and_never_writes_in_clear
     assert members(veil, now=clock.now)["detail"].keys() == {"kid", "c"}
 
 
+def test_a_log_for_emergencies_goes_on_with_the_keys_that_it_has_read(tmp_path: Path, clock: Clock) -> None:
+    first = Veil(tmp_path / "audit", clock=clock)
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "second").mkdir()
+    first.make()
+    second = Veil(tmp_path / "second", tmp_path / "audit/privacy", clock=clock, steadfast=True)
+    second.make()
+    (tmp_path / "audit").rename(tmp_path / "gone")
+    (tmp_path / "audit").write_text("not a directory")
+    clock.now += DAY
+    for each in (first, second):
+        each.look()
+    assert (bool(first.problem), second.problem) == (True, "")
+    found = members(second, now=clock.now)
+    assert Keys(Vault(tmp_path / "gone/privacy")).open(found)[1] == CLEAR
+    clock.now += DAY
+    second.look()
+    assert second.problem
+    (tmp_path / "audit").unlink()
+    (tmp_path / "gone").rename(tmp_path / "audit")
+    second.look()
+    assert second.problem == ""
+    vault = vault_of(tmp_path / "second")
+    assert vault is not None
+    assert Keys(vault).open(found)[1] == CLEAR
+
+
 def test_a_log_that_goes_on_in_clear_still_opens_what_was_hidden(veil: Veil, tmp_path: Path) -> None:
     hidden = members(veil)
     in_clear(tmp_path)
