@@ -238,6 +238,7 @@ class Traffic:
         """Whoever comes today or tomorrow, by name; and who calls about an appointment that is not made yet."""
         coming = [each.patient for more in (0, 1) for each in self.care.visits_on.get(day + more, ())]
         coming += [each.patient for each in self.care.arrivals.get(day, ())]
+        coming = [each for each in coming if not self._own(staff, each)]
         made = []
         for at in moments:
             made.append(user(staff, "search", "Directory", "patients", "", at - 15, client, ""))
