@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -18,7 +19,9 @@ from pathlib import Path
 import pytest
 
 from pdp.audit.evidence import EvidenceError
+from pdp.audit.keys import published
 from pdp.audit.reader import slots
+from pdp.audit.verify import verify
 from pdp.audit.wal import Wal
 from tests.service.server import Server, descendants, serving, until, write_policies
 
@@ -124,6 +127,56 @@ def test_what_clients_were_told_outlives_the_worker_that_told_them(tmp_path: Pat
             each.join()
         assert set(told) <= {each["decision_id"] for each in server.records()}
         assert len(told) > 200
+
+
+def test_reloads_and_kills_under_load_leave_a_log_that_is_whole(tmp_path: Path) -> None:
+    """New policies, HUP, and workers that are killed, all at once: every receipt is matched, no slot is left over."""
+    policies = write_policies(tmp_path / "policies")
+    rule = policies / "b-forbids.ward"
+    text = rule.read_text()
+    receipts: list[str] = []
+    over = threading.Event()
+    body = {
+        "subject": {"type": "user", "id": "nina"},
+        "action": {"name": "read"},
+        "resource": {"type": "record", "id": "r1"},
+    }
+
+    def ask(server: Server) -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                answer = server.post("/access/v1/evaluation", body)
+                if answer.status == 200:
+                    receipts.append(answer.headers["x-pdp-receipt"])
+
+    with serving(tmp_path, policies, PDP_WORKERS="2", PDP_AUDIT_HEARTBEAT_SECONDS="5") as server:
+        assert server.process is not None
+        clients = [threading.Thread(target=ask, args=(server,)) for _ in range(4)]
+        for each in clients:
+            each.start()
+        for turn in range(6):
+            before = len(receipts)
+            rule.write_text(f"{text}# turn {turn}\n")
+            server.process.send_signal(signal.SIGHUP)
+            until(lambda before=before: len(receipts) > before + 30, "answers")
+            if turn % 2:
+                os.kill(draw_one(workers(server.process.pid), turn), signal.SIGKILL)
+        until(server.is_ready, "ready again")
+        over.set()
+        for each in clients:
+            each.join()
+        metrics = server.ask("GET", "/metrics", port=server.management).body.decode()
+        assert "pdp_audit_free_bytes" in metrics
+    report = verify(server.audit, published(server.audit / "keys"), receipts=receipts)
+    assert [str(each) for each in report.findings] == []
+    assert report.waiting == 0
+    assert len(receipts) > 180
+    taken = [each.name for each in (server.audit / "wal").iterdir() if int(each.name) < 200]
+    assert len(taken) <= 3, "who is started again takes the slot that is free"
+
+
+def draw_one(pids: list[int], turn: int) -> int:
+    return pids[turn % len(pids)]
 
 
 def workers(pid: int) -> list[int]:

@@ -74,8 +74,8 @@ class Faulty(Disk):
         super().unlink(path)
 
 
-def opened(directory: Path, disk: Disk | None = None, **more: Any) -> Wal:
-    return Wal(directory, "host.example/pdp", **{"segment_bytes": SEGMENT, "reserve_bytes": RESERVE} | more, disk=disk)
+def opened(directory: Path, disk: Disk | None = None, origin: str = "host.example/pdp", **more: Any) -> Wal:
+    return Wal(directory, origin, **{"segment_bytes": SEGMENT, "reserve_bytes": RESERVE} | more, disk=disk)
 
 
 def record(number: int, size: int = 0) -> bytes:

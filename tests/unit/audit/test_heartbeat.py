@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +347,25 @@ def test_a_clock_that_was_set_is_noted_and_no_finding(two: tuple[Stream, Stream]
     report = judged(tmp_path)
     assert [each.kind for each in report.findings] == []
     assert report.clock_steps == 2
+
+
+def test_a_writer_whose_clock_is_set_back_says_so_itself(tmp_path: Path) -> None:
+    clocks = {"wall": NOW, "mono": 50 * SECOND}
+
+    def write(wal: Wal) -> None:
+        text = stamp(clocks["wall"] // 1_000).encode()
+        wal.append([b'{"kind":"decision","ts":"%s","dec":{"effect":"allow"}}' % text]).wait(PATIENCE)
+
+    for step in (0, -3_600 * SECOND, -3_600 * SECOND):
+        wall, mono = partial(clocks.__getitem__, "wall"), partial(clocks.__getitem__, "mono")
+        wal = opened(tmp_path, heartbeat_seconds=3_600.0, clock=wall, monotonic=mono, origin=ORIGIN)
+        write(wal)
+        clocks["wall"] += step + SECOND
+        clocks["mono"] += SECOND
+        write(wal)
+        wal.close()
+    report = judged(tmp_path)
+    assert (report.findings, report.clock_steps) == ([], 2)
 
 
 def test_more_backwards_than_the_clock_was_set_is_found(two: tuple[Stream, Stream], tmp_path: Path) -> None:
