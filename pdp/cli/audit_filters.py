@@ -312,19 +312,3 @@ class Out:
     def end(self, more: Mapping[str, Any]) -> None:
         if self.form == "json":
             print(("\n" if self.rows else "") + f'], "summary": {json.dumps(more)}}}')
-
-
-def proof_name(row: Row) -> str:
-    """The file of a row's proof; ids of others are made harmless."""
-    name = "".join(each if each.isascii() and (each.isalnum() or each in "-_") else "_" for each in row.decision)
-    return f"{(name or row.kind)[:80]}.{row.index}.tlog-proof"
-
-
-def made(directory: str) -> Path:
-    """A directory for what is written, private. Raises Failure."""
-    path = Path(directory)
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise Failure(f"{directory}: {error.strerror}") from error
-    return path
