@@ -245,6 +245,7 @@ class Detector:
         """Everything but what waits for its turn, which is to be read again."""
         return {
             "version": VERSION,
+            "order": self._order.dump(),
             "newest": self.facts.newest,
             "started": self.facts.started,
             "states": {name: [self.by_id[name].kind, each.dump()] for name, each in self._states.items()},
@@ -259,7 +260,7 @@ class Detector:
         if said["version"] != VERSION:
             raise ValueError("of another version")
         self.facts.newest, self.facts.started = said["newest"], said["started"]
-        self._order.newest = said["newest"]
+        self._order.load(said["order"])
         for name, (kind, each) in said["states"].items():
             if name in self._states and self.by_id[name].kind == kind:
                 self._states[name].load(each)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 from pdp.audit.detect.access import Event, Note
 
@@ -31,6 +31,7 @@ class Order:
         self._given = 0
         self._living: dict[str, int] = {}  # streams with heartbeats, and their newest time
         self._slowest = 0
+        self._began = 0
         self.late = 0
 
     def put(self, event: Event) -> Iterator[Event]:
@@ -44,13 +45,16 @@ class Order:
         self._waiting += 1
         if self.newest < event.time <= self.now:
             self.newest = event.time
+            self._began = self._began or event.time
         self._lives(event)
         while self._heads and (self._heads[0][0] <= self._ripe - self._margin or self._waiting > MAX_WAITING):
             yield self._next()
 
     @property
     def _ripe(self) -> int:
-        """Up to when every living writer has come."""
+        """Up to when every living writer has come. At the beginning nobody knows yet who they are."""
+        if self.newest < self._began + HOLD:
+            return self.newest - HOLD
         if not self._living:
             return self.newest
         return max(min(self._slowest, self.newest), self.newest - HOLD)
@@ -73,6 +77,14 @@ class Order:
             for each in gone:
                 del self._living[each]  # It comes back with its next heartbeat.
             self._slowest = min(self._living.values(), default=0)
+
+    def dump(self) -> list[Any]:
+        return [self.newest, self._began, self._living]
+
+    def load(self, said: list[Any]) -> None:
+        self.newest, self._began, self._living = said
+        self._given = self.newest - HOLD
+        self._slowest = min(self._living.values(), default=0)
 
     def rest(self) -> Iterator[Event]:
         while self._heads:

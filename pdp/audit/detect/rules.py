@@ -169,6 +169,7 @@ _NAMES: Final = {dict: "a table", list: "a list", str: "a text", int: "a whole n
 
 def _rules(said: dict[str, Any], problems: list[str]) -> Rules:
     settings = said["settings"]
+    problems += [f"`settings.{key}` must not be negative" for key, each in settings.items() if _negative(each)]
     templates = _templates(said["explanation"], problems)
     known = {each.id for each in templates} | set(said["explanation"])
     made = []
@@ -235,13 +236,17 @@ def _rule(name: str, table: dict[str, Any], templates: set[str], problems: list[
             given[key] = value
         else:
             options[key] = _time(value, where, problems) if key in _TIMES and isinstance(value, str) else value
-        if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+        if _negative(value):
             problems.append(f"`{where}` must not be negative")
     if isinstance(table.get("needs"), list):
         given["needs"] = tuple(table["needs"])  # In their order.
     for each in sorted(given.get("explained_by", frozenset()) - templates - {ALL}):
         problems.append(f"`rule.{name}.explained_by` names no explanation: {each}")
     return Rule(id=name, options=options, **given)
+
+
+def _negative(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value < 0
 
 
 def _time(value: Any, where: str, problems: list[str]) -> int:
