@@ -89,11 +89,13 @@ def _add(args: argparse.Namespace) -> int:
         decision=args.decision,
         replaces=args.replaces,
     )
-    recorded(where, KIND, members, detail)
+    identifier = recorded(where, KIND, members, detail)
+    if not identifier:
+        raise Failure("this is a copy of a log: nothing is put on record in it", code=USAGE)
     missing = [name for name in ("recipient", "what", "purpose") if not detail[name]]
     if missing:
         print(f"pdp: the accounting will call it incomplete: no {', no '.join(missing)}", file=sys.stderr)
-    print("on record")
+    print(f"on record as {identifier}")
     return FINE
 
 

@@ -130,18 +130,26 @@ def _sample(args: argparse.Namespace, where: Path) -> int:
         raise Failure(f"{count(waiting, 'record')} of the period not sealed yet", "ask again in a moment", FINDINGS)
     drawn = draw(leaves(where, unsealed=False, progress=progress), where / "log", origin(where), when, size)
     progress.end()
-    recorded(where, SAMPLE, drawn.members())
-    _say(drawn)
+    _say(drawn, _told(where, SAMPLE, drawn.members(), {}))
     return FINE
 
 
-def _say(drawn: Drawn) -> None:
+def _told(where: Path, kind: str, said: dict[str, Any], detail: dict[str, Any]) -> str:
+    """On record, or it did not happen."""
+    identifier = recorded(where, kind, said, detail)
+    if not identifier:
+        raise Failure("this is a copy of a log: nothing is put on record in it", code=USAGE)
+    return identifier
+
+
+def _say(drawn: Drawn, identifier: str) -> None:
+    print(f"on record as {identifier}")
     print(f"{count(len(drawn.items), 'record')} drawn, {drawn.period.text}; the log gives them, and nobody else")
     for name, places in drawn.places.items():
         print(f"  {name:12}{len(places):,} of {drawn.population[name]:,}")
     print(f"  {'flagged':12}{len(drawn.flagged):,}" + (f", and {drawn.left_out:,} left out" if drawn.left_out else ""))
     print(f"seed {drawn.seed.hex()[:16]}.. of the checkpoint of size {drawn.tree:,}")
-    print("pdp audit review list has its number, once it is on record; look at it with `review show`")
+    print(f"to be looked at with `pdp audit review show {identifier}`")
 
 
 # ---------------------------------------------------------------------------------------------------------------- list
@@ -260,7 +268,7 @@ def _sign(args: argparse.Namespace, where: Path) -> int:
             f"review {one.number} is not yours to sign alone: {why}", "somebody else signs it first", FINDINGS
         )
     said = {"review": one.id, "number": one.number, "result": args.result, "own": meant is not NO}
-    recorded(where, SIGNED, said, {**detail, "note": note})
+    _told(where, SIGNED, said, {**detail, "note": note})
     print(f"review {one.number} is signed by {user} as {kind}:{subject}: {args.result}")
     return FINE
 

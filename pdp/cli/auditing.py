@@ -164,9 +164,9 @@ def opener(where: Path, args: argparse.Namespace | None = None) -> Opener:
     return Keys(found)
 
 
-def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[str, Any] | None = None) -> None:
+def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[str, Any] | None = None) -> str:
     """Put on record what is about to be done with the log, before it is done. Raises Failure: it must not be done.
-    Ids of people and things stand in `detail`, which is encrypted.
+    Ids of people and things stand in `detail`, which is encrypted. The id of the record.
 
     Where nothing is written any more, because it is a copy of the log alone, that is said, and it goes on.
     """
@@ -178,8 +178,8 @@ def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[st
         known = state.read(where)
         if known is None:
             print(f"pdp: {where} is a copy of a log: what is read in it is on no record", file=sys.stderr)
-            return
-        tell(where, known.origin, kind, said, detail=detail)
+            return ""
+        return tell(where, known.origin, kind, said, detail=detail)
     except EvidenceError as error:
         hint = "the log is read by whoever may also write to it, as the service does: run this as its user"
         raise Failure(f"this cannot be put on record, so it is not done: {error}", hint) from error

@@ -76,8 +76,11 @@ def _suspend(args: argparse.Namespace, where: Any) -> int:
         reason=args.reason.strip(),
         known=args.known_as,
     )
-    recorded(where, KIND, record, detail)
+    identifier = recorded(where, KIND, record, detail)
+    if not identifier:
+        raise Failure("this is a copy of a log: nothing is put on record in it", code=USAGE)
     whose = f"{kind}:{patient}" if patient else "everybody"
+    print(f"on record as {identifier}")
     print(f"suspended for {whose} until {shown(end, place)}: disclosures to {args.agency.strip()} are withheld")
     if args.oral:
         print("an oral statement holds for 30 days; what is stated in writing meanwhile is put on record with --until")
