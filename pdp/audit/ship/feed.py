@@ -171,8 +171,16 @@ def full_between(before: int, size: int, gone: Pruned = pruned.NOTHING) -> Itera
     for level in range(levels(size)):
         shift = HEIGHT * (level + 1)
         for number in range(before >> shift, size >> shift):
-            if gone.hashes or (number + 1) << shift > gone.min_index:
+            if gone.hashes or not _hashes_gone(gone, level, number):
                 yield place(level, number)
+
+
+def _hashes_gone(gone: Pruned, level: int, number: int) -> bool:
+    """Was this tile taken out? It stayed where it is needed for a bundle that did."""
+    if number >= gone.min_index >> HEIGHT * (level + 1):
+        return False
+    first, last = number << HEIGHT * level, ((number + 1) << HEIGHT * level) - 1
+    return not any(run[0] <= last and first <= run[1] for run in gone.kept)
 
 
 def partial_at(size: int) -> Iterator[str]:
