@@ -31,6 +31,8 @@ MARK: Final = "privacy.json"
 DIRECTORY: Final = "privacy"
 DAY: Final = 86_400_000_000
 KEPT_DAYS: Final = 8
+WAIT_SECONDS: Final = 1.0
+"""How long a record may wait for the key of a new day while somebody else changes keys."""
 ENCRYPTED: Final = "encrypted"
 VERSION: Final = 1
 
@@ -145,7 +147,7 @@ class Veil:
         self._found(now)
         if (now + DAY) // DAY not in self._ciphers:
             with suppress(EvidenceError):  # There is a day left, and this is asked again.
-                self._found(now + DAY)
+                self._found(now + DAY, 0.0)
 
     def _begin(self, mark: Mark | None) -> None:
         """Make what a first start needs, or read what the log says it is written with."""
@@ -176,12 +178,12 @@ class Veil:
         with self._lock:
             return self._found(moment)
 
-    def _found(self, moment: int) -> tuple[str, AESGCM]:
+    def _found(self, moment: int, seconds: float = WAIT_SECONDS) -> tuple[str, AESGCM]:
         """The key of that moment's day, whatever the clock does. Under the lock."""
         day = moment // DAY
         known = self._ciphers.get(day)
         if known is None:
-            kid, key = self._vault.day_key(day_of(moment))
+            kid, key = self._vault.day_key(day_of(moment), seconds)
             known = self._ciphers[day] = kid, AESGCM(key)
             while len(self._ciphers) > KEPT_DAYS:
                 del self._ciphers[min(self._ciphers, key=lambda each: (each != day, each))]

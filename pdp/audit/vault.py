@@ -128,11 +128,11 @@ class Vault:
 
     # ------------------------------------------------------------------------------------------------------ changing
 
-    def day_key(self, day: str) -> tuple[str, bytes]:
-        """Kid and key for a day (`YYYYMMDD`): the one that is there, else a new one."""
+    def day_key(self, day: str, seconds: float | None = None) -> tuple[str, bytes]:
+        """Kid and key for a day (`YYYYMMDD`): the one that is there, else a new one, after so many seconds at most."""
         kid = self.newest(day)
         if not kid:
-            with self.alone():
+            with self.alone(seconds):
                 kid = self.newest(day)  # Somebody else may have been first.
                 if not kid:
                     kid = f"{day}-{os.urandom(4).hex()}"
@@ -175,14 +175,16 @@ class Vault:
                 self._files.drop(path)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Nobody else changes anything meanwhile. The kernel gives the lock back when a process dies."""
+    def alone(self, seconds: float | None = None) -> Iterator[None]:
+        """Nobody else changes anything meanwhile. The kernel gives the lock back when a process dies. `seconds`: how long
+        to wait for somebody else.
+        """
         try:
             file = self._files.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise EvidenceError(f"the keys in {self.directory} cannot be locked: {error.strerror}") from error
         try:
-            deadline = time.monotonic() + LOCK_SECONDS
+            deadline = time.monotonic() + (LOCK_SECONDS if seconds is None else seconds)
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
