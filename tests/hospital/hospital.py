@@ -14,8 +14,9 @@ from tests.hospital.asks import SECOND, Ask
 from tests.hospital.care import Care, care
 from tests.hospital.house import House, instant
 from tests.hospital.ledger import SEALED_EVERY, WORKERS, Ledger
-from tests.hospital.misuse import Planted, planted
+from tests.hospital.misuse import planted
 from tests.hospital.people import People, Size, people
+from tests.hospital.planting import Planted
 from tests.hospital.roster import DAY, Roster, roster
 from tests.hospital.traffic import Traffic
 
