@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from pdp.audit.ship.destination import S3, Destination, Folder, Kafka, Nats, Otlp, Syslog, Trust, local
 from pdp.config import ConfigError, load
+from pdp.config.shipping import PLAIN as shipping_plain
+from pdp.config.shipping import shipping
 
 SECRET = "a-secret-of-twenty-five-ch"
 
@@ -163,3 +166,18 @@ def test_the_place_names_what_a_cursor_is_of(tmp_path: Path) -> None:
         each.place for each in (made, replace(made, bucket="c"), replace(made, prefix="q/"), replace(made, endpoint=""))
     }
     assert len(places) == 4
+
+
+PAGE = (Path(__file__).parents[3] / "docs/settings.md").read_text().partition("## Shipping: `[ship.NAME]`")[2]
+
+
+def test_the_example_of_the_settings_page_is_good(tmp_path: Path) -> None:
+    (tmp_path / "pdp.toml").write_text(PAGE.partition("```toml\n")[2].partition("```")[0])
+    assert [each.name for each in load({}, tmp_path).shipping] == ["siem", "worm"]
+
+
+def test_the_settings_page_tells_of_every_key() -> None:
+    source = Path(shipping.__code__.co_filename).read_text()
+    keys = set(re.findall(r'(?:table\.\w+|_needed)\((?:table, )?"([a-z_]+)"', source)) | {shipping_plain}
+    assert len(keys) > 25
+    assert [key for key in sorted(keys) if f"`{key}`" not in PAGE] == []
