@@ -31,6 +31,8 @@ MARK: Final = "privacy.json"
 DIRECTORY: Final = "privacy"
 DAY: Final = 86_400_000_000
 KEPT_DAYS: Final = 8
+LOOK_SECONDS: Final = 2.0
+"""How long who reads goes on with a key that was erased."""
 WAIT_SECONDS: Final = 1.0
 """How long a record may wait for the key of a new day while somebody else changes keys."""
 ENCRYPTED: Final = "encrypted"
@@ -196,6 +198,7 @@ class Keys:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
         self._ciphers: dict[str, AESGCM] = {}
+        self._looked = time.monotonic()
 
     def open(self, members: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         detail = members.get("detail", {})
@@ -206,6 +209,8 @@ class Keys:
         kid = detail["kid"]
         if not isinstance(kid, str) or not KID(kid):
             return {}, DAMAGED
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._look()
         cipher = self._ciphers.get(kid)
         if cipher is None:
             if self._vault.is_erased(kid):
@@ -218,6 +223,12 @@ class Keys:
             return opened(cipher, members), CLEAR
         except Damaged:
             return {}, DAMAGED
+
+    def _look(self) -> None:
+        """What was erased is not opened any more, also by who has read it before."""
+        self._looked = time.monotonic()
+        for kid in [each for each in self._ciphers if not os.path.lexists(self._vault.path_of(each))]:
+            del self._ciphers[kid]
 
     def names(self, kind: str, identifier: str, /) -> frozenset[str]:
         with suppress(EvidenceError, ValueError):

@@ -176,8 +176,8 @@ class Vault:
 
     @contextmanager
     def alone(self, seconds: float | None = None) -> Iterator[None]:
-        """Nobody else changes anything meanwhile. The kernel gives the lock back when a process dies. `seconds`: how long
-        to wait for somebody else.
+        """Nobody else changes anything meanwhile. The kernel gives the lock back when a process dies. `seconds`: how
+        long to wait for somebody else.
         """
         try:
             file = self._files.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT)

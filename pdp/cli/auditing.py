@@ -16,6 +16,7 @@ from pdp.cli.reading import raw
 if TYPE_CHECKING:
     from pdp.audit.leaf import Opener
     from pdp.audit.note import VerifierKey
+    from pdp.audit.privacy import Veil
     from pdp.audit.vault import Vault
 
 MAX_FILE_BYTES: Final = 256 << 20
@@ -164,6 +165,24 @@ def opener(where: Path, args: argparse.Namespace | None = None) -> Opener:
     return Keys(found)
 
 
+def _veil(where: Path) -> Veil | None:
+    """What ids are hidden with in a log that does not say yet, because no service has written to it since it can."""
+    from pdp.audit import privacy
+    from pdp.config import ConfigError, load
+    from pdp.serve import veiling
+
+    if privacy.read(where) is not None:
+        return None
+    try:
+        settings = load(dict(os.environ), Path.cwd())
+    except ConfigError:
+        return None
+    veil = veiling.veil(settings) if settings.audit_dir.resolve() == where.resolve() else None
+    if veil is not None:
+        veil.make()
+    return veil
+
+
 def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[str, Any] | None = None) -> str:
     """Put on record what is about to be done with the log, before it is done. Raises Failure: it must not be done.
     Ids of people and things stand in `detail`, which is encrypted. The id of the record.
@@ -179,7 +198,7 @@ def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[st
         if known is None:
             print(f"pdp: {where} is a copy of a log: what is read in it is on no record", file=sys.stderr)
             return ""
-        return tell(where, known.origin, kind, said, detail=detail)
+        return tell(where, known.origin, kind, said, detail=detail, veil=_veil(where) if detail else None)
     except EvidenceError as error:
         hint = "the log is read by whoever may also write to it, as the service does: run this as its user"
         raise Failure(f"this cannot be put on record, so it is not done: {error}", hint) from error

@@ -13,7 +13,7 @@ from typing import Final
 
 from pdp.audit.space import unsound
 from pdp.config import Settings
-from pdp.serve import port, shipping, tls
+from pdp.serve import port, shipping, tls, veiling
 
 OTHERS: Final = 0o077
 _GENERATED: Final = re.compile(r"([0-9a-f]{12}|.+-[0-9a-f]{8,10}-[0-9a-z]{5}|[0-9a-f]{32,})/pdp").fullmatch
@@ -42,7 +42,7 @@ def unmade(settings: Settings) -> list[str]:
     ]
     if not found and settings.state_dir.is_dir():
         found += _state(settings.state_dir)
-    return found
+    return found + veiling.unfit(settings)
 
 
 def _unwritable(directory: Path) -> str:

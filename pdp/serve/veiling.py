@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.privacy import DIRECTORY, Veil, in_clear
+from pdp.audit.privacy import DIRECTORY, Veil, in_clear, read
+from pdp.audit.vault import Vault
 from pdp.config import Settings
 
 
@@ -24,6 +25,21 @@ def veil(settings: Settings, emergency: Path | None = None) -> Veil | None:
         patient_type=settings.smart.patient_type,
         hidden=settings.audit_patient_subject_types,
     )
+
+
+def unfit(settings: Settings) -> list[str]:
+    """Why the keys that the log names could not be used. Makes none."""
+    if settings.audit_details == "clear":
+        return []
+    try:
+        mark = read(settings.audit_dir)
+        if mark is not None:
+            keys = Vault(settings.audit_privacy_dir or settings.audit_dir / DIRECTORY, settings.audit_master_key_file)
+            if keys.check() != mark.id:
+                raise EvidenceError(f"the keys in {keys.directory} are not those of the log")
+    except EvidenceError as error:
+        return [f"audit_privacy_dir: {error}"]
+    return []
 
 
 def problems(settings: Settings) -> list[str]:

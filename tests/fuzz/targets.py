@@ -11,7 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from pdp.doors import envoy_grpc, path
+import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from pdp.audit import details
+from pdp.doors import correlation, envoy_grpc, path
 from pdp.doors.original import Refused, checked_host
 from pdp.identity import bearer, certificate, claims, dpop, jose, registered, scopes, spiffe, xfcc
 from pdp.identity.caller import Caller, Evidence, Unknown
@@ -177,6 +181,24 @@ def check_request(data: bytes) -> None:
 
 
 NOW: Final = 1_780_000_000_000_000
+
+
+def request_names(data: bytes) -> None:
+    request_id, trace = correlation.names([(b"x-request-id", data[:200]), (b"traceparent", data)])
+    assert len(request_id) <= 128
+    assert all("!" <= each <= "~" for each in request_id)
+    assert not trace or (len(trace) == 32 and set(trace) <= set("0123456789abcdef"))
+
+
+def hidden_detail(data: bytes) -> None:
+    """Whoever can write records, and has no key, makes nothing that opens."""
+    with suppress(orjson.JSONDecodeError, details.Damaged):
+        members = orjson.loads(data)
+        if isinstance(members, dict):
+            details.opened(AESGCM(bytes(32)), members)
+            raise AssertionError("opened")
+
+
 KEY: Final = {  # RFC 7515 appendix A.3
     "kty": "EC",
     "crv": "P-256",
@@ -205,4 +227,6 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "claims": token_claims,
     "keys": keys_document,
     "proof": dpop_proof,
+    "request_names": request_names,
+    "detail": hidden_detail,
 }

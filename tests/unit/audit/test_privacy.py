@@ -367,6 +367,16 @@ def test_an_erased_day_is_erased_for_readers_and_written_with_another_key(
     assert fresh.open(after)[1] == CLEAR
 
 
+def test_who_has_read_a_day_cannot_once_it_is_erased(
+    veil: Veil, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = members(veil)
+    assert keys.open(found)[1] == CLEAR
+    Vault(tmp_path / "privacy").erase(found["detail"]["kid"], "now")
+    monkeypatch.setattr(privacy, "LOOK_SECONDS", -1.0)
+    assert keys.open(found) == ({}, ERASED)
+
+
 # ------------------------------------------------------------------------------------------------------------- epochs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -168,6 +169,18 @@ def test_who_reads_without_keys_is_told_so_once(there: Path, capsys: pytest.Capt
     found = [each for each in leaves(there, opener(there)) if each.kind == "decision"]
     assert {each.opened for each in found} == {"locked"}
     assert capsys.readouterr().err.count("details stay encrypted") == 1
+
+
+def test_ids_are_encrypted_also_before_a_service_has_made_the_keys(
+    there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (there / "privacy.json").unlink()
+    shutil.rmtree(there / "privacy")
+    monkeypatch.setenv("PDP_AUDIT_DIR", str(there))
+    recorded(there, "audit.read", {"verb": "query"}, {"patient": {"id": "pat-100"}})
+    (found,) = [each for each in leaves(there, opener(there)) if each.kind == "audit.read"]
+    assert found.detail == {"patient": {"id": "pat-100"}}
+    assert b"pat-100" not in found.payload
 
 
 def test_what_a_command_does_is_recorded_with_its_ids_encrypted(there: Path) -> None:
