@@ -99,10 +99,10 @@ class Standing:
 class Asker:
     """One witness. `ask` is for one thread."""
 
-    def __init__(self, asked: Asked, directory: Path, post: Post | None = None) -> None:
+    def __init__(self, asked: Asked, directory: Path, post: Post | None = None, keys_at: Path | None = None) -> None:
         self.asked = asked
         self.standing = Standing()
-        self._directory, self._log = directory, directory / LOG
+        self._directory, self._log, self._keys = directory, directory / LOG, keys_at or directory / KEYS
         self._post = post or Wire(asked)
         self._known = 0  # the size that the witness knows, as far as it told
 
@@ -160,7 +160,7 @@ class Asker:
 
     def _tell_keys(self) -> bool:
         """Show it every change of keys. False: there was none, or it wants to hear of none."""
-        known = keys.published(self._directory / KEYS)
+        known = keys.published(self._keys)
         told = False
         for index, record in self._changes():
             data = (self._log / checkpoint.place(index + 1)).read_bytes()
@@ -216,10 +216,13 @@ class _Thread:
 class Witnessing:
     """All witnesses of one log. Its methods are for the sealer's thread."""
 
-    def __init__(self, asked: Sequence[Asked], directory: Path, files: Files | None = None) -> None:
+    def __init__(
+        self, asked: Sequence[Asked], directory: Path, files: Files | None = None, keys_at: Path | None = None
+    ) -> None:
+        """`keys_at`: where the keys of the log are, if not in its directory."""
         self._log = directory / LOG
         self._files = files or Files()
-        self._threads = [_Thread(Asker(each, directory)) for each in asked]
+        self._threads = [_Thread(Asker(each, directory, keys_at=keys_at)) for each in asked]
         self._said: dict[str, str] = {}
         self._size = 0
         for each in self._threads:
