@@ -95,7 +95,7 @@ class Sealing:
 def main(settings: Settings, runtime: Runtime) -> int:
     """Until TERM; then what is there is sealed once more."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    witnessing = Witnessing(settings.witnesses, settings.audit_dir)
+    witnessing = Witnessing(settings.witnesses, settings.audit_dir, keys_at=settings.audit_keys_dir)
     chosen: dict[str, Any] = {"keys": settings.audit_keys_dir, "heartbeat_seconds": settings.audit_heartbeat_seconds}
     both = [Sealing(lambda: Sealer(settings.audit_dir, settings.audit_origin, **chosen), runtime, witnessing)]
     second = settings.emergency.audit_dir
