@@ -21,7 +21,7 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser(
         "detect",
         help="find what looks like misuse of permitted access",
-        description="Run the rules of detection over the sealed log: findings, cases with a score that explains "
+        description="Run the rules of detection over the log: findings, cases with a score that explains "
         "itself, how much is explained by care, how many alerts a day it would have been. "
         "Nothing is written without --record.",
         epilog="exit codes: 0 no case reaches the score of an alert, 1 some do, 2 usage",
@@ -46,8 +46,8 @@ def add_context(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pdp.audit.detect.detector import Detector
     from pdp.audit.detect.replay import replay
+    from pdp.audit.detect.sealed import sealed
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.leaf import leaves
 
     now = clock()
     said = period(args, now)
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         _on_record(where, opens, detector)
     progress = Progress("records")
     try:
-        report = replay(leaves(where, opens, unsealed=False, progress=progress), detector, said.after)
+        report = replay(sealed(where, opens, 0, progress), detector, said.after)
         progress.end()
         if args.record:
             _record(where, report)

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdp.audit.evidence import EvidenceError
@@ -97,14 +96,7 @@ def _watch(settings: Settings) -> Watch:
     from pdp.audit.detect.watch import Watch  # Here alone: the parent, and whoever decides, needs none of it.
 
     assert settings.detect is not None
-    return Watch(settings.audit_dir, settings.audit_origin, _opener(settings), settings.detect, settings.alerts, _size)
-
-
-def _size(directory: Path) -> int:
-    from pdp.audit import state
-
-    known = state.read(directory)
-    return known.size if known is not None else 0
+    return Watch(settings.audit_dir, settings.audit_origin, _opener(settings), settings.detect, settings.alerts)
 
 
 def _opener(settings: Settings) -> Opener:

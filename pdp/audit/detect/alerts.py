@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from pdp.audit.detect.finding import Alert
+from pdp.audit.detect.finding import NO_PERSON, Alert
 from pdp.audit.detect.wanted import To
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.ship.destination import Syslog
@@ -31,8 +31,6 @@ from pdp.audit.ship.target import Item
 from pdp.audit.ship.trust import context
 from pdp.audit.within import moment
 
-NO_PERSON: Final = frozenset({"stream", "service"})
-"""Types of subjects whose id is no secret in an alert."""
 FIRST_BACK_OFF: Final = 5
 LONGEST_BACK_OFF: Final = 600
 GIVEN_UP: Final = 3 * 86_400

@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from pdp.audit.detect.access import Place
 from pdp.audit.detect.rules import Rule
 
+NO_PERSON: Final = frozenset({"stream", "service", "client"})
+"""Types of subjects whose id says nothing of anybody."""
 MAX_PLACES: Final = 50
 AGAIN: Final = 1.5
 """A case is told of again when its score has grown by so much."""

@@ -40,7 +40,7 @@ class Order:
         if queue is None:
             queue = self._streams[event.stream] = deque()
         if not queue:
-            self._lead(event)
+            self._lead(event, self.newest)
         queue.append(event)
         self._waiting += 1
         if self.newest < event.time <= self.now:
@@ -95,9 +95,9 @@ class Order:
         found = (event.place.at for queue in self._streams.values() for event in queue)
         return min((each for each in found if each is not None), default=None)
 
-    def _lead(self, event: Event) -> None:
-        """It is the first of its stream now."""
-        time = event.time if event.time <= self.now else self.newest
+    def _lead(self, event: Event, else_at: int) -> None:
+        """It is the first of its stream now. What says it is from the future stands where it came."""
+        time = event.time if event.time <= self.now else else_at
         heappush(self._heads, (time, event.stream, event.seq))
 
     def _next(self) -> Event:
@@ -106,7 +106,7 @@ class Order:
         event = queue.popleft()
         self._waiting -= 1
         if queue:
-            self._lead(queue[0])
+            self._lead(queue[0], time)
         else:
             del self._streams[stream]
         if time < self._given:

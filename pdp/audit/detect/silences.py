@@ -9,6 +9,7 @@ from pdp.audit.deeds import text
 from pdp.audit.detect.access import Access, Event, Note
 from pdp.audit.detect.hits import Facts, Hit
 from pdp.audit.detect.rules import Rule
+from pdp.audit.detect.sealed import MALFORMED
 from pdp.audit.detect.window import State
 
 STREAM: Final = "stream"
@@ -30,7 +31,9 @@ def silence(rule: Rule, state: State, event: Event, facts: Facts) -> Iterator[Hi
 
 def _clock(rule: Rule, state: State, event: Event, facts: Facts) -> Iterator[Hit]:
     known = state.marks.get(event.stream)
-    if not event.time:
+    if event.kind == MALFORMED:
+        yield Hit(STREAM, event.stream, "", rule.points, "a record that is none", (event.place,))
+    elif not event.time:
         yield Hit(STREAM, event.stream, "", rule.points, "a record without a time", (event.place,))
     elif event.time > facts.now:
         yield Hit(STREAM, event.stream, "", rule.points, "a record from the future", (event.place,))

@@ -1,7 +1,7 @@
 """Findings, cases and dispositions as records of the log, and back.
 
-Clear: which rule, how many points, why, and where the accesses stand. People are under a pseudonym, or by id, as in the
-records of decisions; what identifies anybody else stands under `detail`.
+Clear: which rule, how many points, why, and where the accesses stand. Where the log encrypts, people are under their
+pseudonym there; what identifies them stands under `detail`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pdp.audit.deeds import PATIENT, text
 from pdp.audit.detect.access import Place
-from pdp.audit.detect.finding import Case, Finding, Part
+from pdp.audit.detect.finding import NO_PERSON, Case, Finding, Part
 from pdp.audit.leaf import Leaf
 from pdp.audit.privacy import Veil, veil_of
 from pdp.audit.record import stamp
@@ -75,7 +75,7 @@ class Teller:
             detail["patient"] = {"id": patient}
         if self._veil is not None:
             self._veil.look()
-            if who and self._veil.hides(of):
+            if who and of not in NO_PERSON:  # Of a suspicion no clear part says whom, whatever decisions say.
                 subject["id_p"] = self._veil.name(of, who)
             elif who:
                 subject["id"] = who

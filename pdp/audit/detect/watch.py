@@ -7,7 +7,6 @@ their old ids.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -19,13 +18,12 @@ from pdp.audit.detect.context import Context
 from pdp.audit.detect.detector import HABIT, Detector
 from pdp.audit.detect.finding import Alert, Finding
 from pdp.audit.detect.rules import Rules, load
+from pdp.audit.detect.sealed import sealed
 from pdp.audit.detect.tables import ContextError
 from pdp.audit.detect.told import CASE, FINDING, Teller, identity
 from pdp.audit.detect.wanted import To, Watching
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.leaf import Leaf, Opener, leaves
-from pdp.audit.leaf import leaf as made
-from pdp.audit.tiles import records
+from pdp.audit.leaf import Leaf, Opener, leaves, sealed_size
 
 DIRECTORY: Final = "detect"
 STATE: Final = "state.json"
@@ -46,10 +44,8 @@ class Watch:
         opener: Opener,
         said: Watching,
         to: tuple[To, ...],
-        size: Callable[[Path], int],
     ) -> None:
-        """`size`: of the sealed log, by its signed checkpoint."""
-        self._directory, self._opener, self._said, self._size = directory, opener, said, size
+        self._directory, self._opener, self._said = directory, opener, said
         self._rules: Rules = load(said.rules)
         self._teller = Teller(directory, origin)
         self.outbox = Outbox(directory / DIRECTORY / OUTBOX, to)
@@ -68,16 +64,15 @@ class Watch:
             self.detector = self._begun(now)
         elif now - self._looked >= LOOKED_SECONDS:
             self._look(now)
-        size = self._size(self._directory)
         self.detector.moved(int(now * 1_000_000))
-        for leaf in islice(leaves(self._directory, self._opener, first=self.next, unsealed=False), BATCH):
+        for leaf in islice(sealed(self._directory, self._opener, self.next), BATCH):
             self._told(self.detector.feed(leaf), now)
-            self.next += 1
+            self.next = (self.next if leaf.index is None else leaf.index) + 1
         if self.outbox.deliver(now):
             self.outbox.save()
         if now - self._saved >= SAVED_SECONDS:
             self.save(now)
-        return self.next < size
+        return self.next < sealed_size(self._directory)
 
     def save(self, now: float) -> None:
         """What was learned so far. What still waits for its turn is read again."""
@@ -125,7 +120,7 @@ class Watch:
         else:
             try:
                 detector.load(dict(said))
-                self.next = min(int(said["next"]), self._size(self._directory))
+                self.next = min(int(said["next"]), sealed_size(self._directory))
             except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 where = self._directory / DIRECTORY / STATE
                 raise EvidenceError(f"{where} is not what was written: move it away") from error
@@ -173,7 +168,7 @@ class Watch:
 
     def _since(self, time: int) -> int:
         """The index of about the first record from then on; the log is nearly in the order of time."""
-        low, high = 0, self._size(self._directory)
+        low, high = 0, sealed_size(self._directory)
         while low < high:
             middle = (low + high) // 2
             if self._at(middle).time < time:
@@ -183,8 +178,9 @@ class Watch:
         return low
 
     def _at(self, index: int) -> Leaf:
-        for place, payload in records(self._directory / "log", index + 1, lambda _: None, index):
-            return made(place, payload)
+        """That record, or, where that was pruned, the next one."""
+        for leaf in sealed(self._directory, self._opener, index):
+            return leaf
         raise EvidenceError("a record is missing; see `pdp audit verify`")
 
 
