@@ -45,6 +45,7 @@ engines() {
     for each in nginx haproxy caddy; do
         PATH="$PATH:/usr/sbin" command -v "$each" >/dev/null || missing+=("$each")
     done
+    PATH="$PATH:/usr/sbin" command -v rsyslogd >/dev/null || missing+=(rsyslog rsyslog-gnutls)
     if [ "${#missing[@]}" -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         # Not started: the tests start their own, on ports of their own.
         local rc=/usr/sbin/policy-rc.d made=""
@@ -60,5 +61,14 @@ setup_oidc() {
     if [ ! -d "$place/node_modules" ] && command -v npm >/dev/null; then
         npm ci --prefix "$place" --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null ||
             echo "the OpenID provider is not there; its tests are skipped" >&2
+    fi
+}
+
+# The Kafka broker that the tests ask, exactly as its pom.xml says, where Maven is.
+setup_kafka() {
+    local place=tests/service/kafka
+    if [ ! -d "$place/libs" ] && command -v mvn >/dev/null; then
+        mvn -q -B -f "$place/pom.xml" dependency:copy-dependencies -DoutputDirectory=libs >/dev/null ||
+            { rm -rf "$place/libs"; echo "the Kafka broker is not there; its tests are skipped" >&2; }
     fi
 }

@@ -1,4 +1,5 @@
-"""`pdp serve`: one parent, four children (builder, decisions, management, sealer), watched and restarted with back-off.
+"""`pdp serve`: one parent and its children (builder, decisions, management, sealer, and one for each target that the
+log is shipped to), watched and restarted with back-off.
 
 The parent binds the sockets, so that a port in use is said at once and a restart refuses no connection. It decides
 nothing. Children end with it, also when it is killed with -9. TERM and INT drain and end, HUP looks at the policies.

@@ -29,7 +29,7 @@ raise SystemExit(main(settings, settings.shipping[0], Runtime(Path(sys.argv[1]))
 
 def program(name: str) -> str:
     """The path of a program that a test needs: beside our Python, or on PATH. The test is skipped without it."""
-    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin")
     if found is None and os.environ.get("PDP_TEST_REQUIRE_ALL") == "1":
         pytest.fail(f"{name} is missing")
     if found is None:
