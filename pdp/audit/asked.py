@@ -22,6 +22,7 @@ from pdp.audit.record import DECISION, RESULTS, STRANGE
 PATIENT: Final = "Patient"
 SHOWN: Final = frozenset({DECISION, RESULTS})
 """The kinds that are meant where nobody says which."""
+READ: Final = "audit.read"
 PSEUDONYM: Final = re.compile(r"p([1-9][0-9]{0,8})-[a-z2-7]{26}")
 HIDDEN: Final = {"action": ("act", "action"), "purpose": ("pou", "asserted")}
 """What stands as `STRANGE` in the clear part, where no schema has it, stands there in the detail."""
@@ -228,6 +229,9 @@ class Question:
             if not known and members.get("kind") not in SHOWN:
                 return UNKNOWN  # What somebody told names people in its detail alone.
             one = judge(thing, self.asked.patient_type, members, detail, known)
+            if members.get("kind") == READ and judge is not _subject:  # Somebody asked the log about it.
+                asked = part(detail, "asked").get("patient" if judge is _patient else "resource")
+                one = YES if isinstance(asked, str) and (asked in thing.ids or asked == thing.text) else one
             if one is NO:
                 return NO
             found = one if one is UNKNOWN else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from pdp.audit.asked import Asked
 from pdp.audit.leaf import PLAIN, Opener
 from pdp.audit.period import Period
+from pdp.audit.pruned import Pruned
 from pdp.audit.query import Tally, search
+from pdp.audit.record import stamp
 from pdp.audit.row import row
 from pdp.audit.tiles import place
 from tests.unit.audit.hosts import Writer, sealed
-from tests.unit.audit.stories import DAY, HOUR, MARCH, Locks, decided, direct, grown, log, name, stamped
+from tests.unit.audit.stories import DAY, HOUR, MARCH, MINUTE, Locks, decided, direct, grown, log, name, stamped
 
 
 def found(directory: Path, opener: Opener = PLAIN, thorough: bool = False, **asked: Any) -> tuple[list[str], Tally]:
@@ -235,6 +238,27 @@ def test_a_bundle_that_is_gone_is_said(tmp_path: Path) -> None:
     assert tally.unjudged == {"missing": 256}
     (tmp_path / "log" / place("entries", 1)).write_bytes(b"\xff\xff")
     assert found(tmp_path, patient="pat-1")[1].unjudged == {"missing": 512}
+
+
+def test_what_was_pruned_is_said_unless_all_of_it_is_older_than_what_is_asked(tmp_path: Path) -> None:
+    what = Pruned(256, record="p", at=stamp(MARCH + DAY), by="root", before=stamp(MARCH + HOUR))
+    told = {"v": 1, "id": "p", "kind": "prune", "ts": what.at, "by": what.by, **what.said()}
+    direct(tmp_path, *(decided(id=f"d{number}", at=MARCH + number * MINUTE) for number in range(300)), told)
+    (tmp_path / "log" / place("entries", 0)).unlink()
+    (tmp_path / "log/pruned").write_bytes(replace(what, index=300).encoded())
+    late = [f"d{number}" for number in range(256, 300)]
+    these, tally = found(tmp_path, patient="pat-1")
+    assert (these, tally.unjudged) == (late, {"pruned": 256})
+    assert ids(tmp_path, patient="pat-1", period=Period(MARCH + HOUR, MARCH + DAY)) == late
+    (tmp_path / "log/pruned").write_bytes(replace(what, index=300, before=stamp(MARCH - DAY)).encoded())
+    assert found(tmp_path, patient="pat-1")[1].unjudged == {"missing": 256}  # No record says so.
+
+
+def test_who_asked_the_log_about_a_patient_is_found(tmp_path: Path) -> None:
+    read = {"v": 1, "kind": "audit.read", "ts": stamp(MARCH), "detail": {"asked": {"patient": "pat-1"}}}
+    log(tmp_path, read | {"id": "a"}, read | {"id": "b", "detail": {"asked": {"patient": "pat-2"}}}, decided(id="c"))
+    assert ids(tmp_path, patient="pat-1", kinds=frozenset({"audit.read"})) == ["a"]
+    assert ids(tmp_path, patient="pat-1") == ["c"]
 
 
 def test_a_log_that_is_sealed_while_it_is_read_shows_each_record_once(tmp_path: Path) -> None:
