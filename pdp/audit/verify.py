@@ -67,14 +67,15 @@ def verify(
     earlier: Sequence[bytes] = (),
     receipts: Iterable[str] = (),
     cosigned: Cosigned | None = None,
+    keys: Path | None = None,
     progress: Progress = lambda _, __: None,
 ) -> Report:
     """`directory`: an audit directory, or only its `log`. `earlier`: checkpoints from elsewhere, as they were given.
-    `cosigned`: what is asked of witnesses.
+    `cosigned`: what is asked of witnesses. `keys`: where the promise of the largest signed tree is, if elsewhere.
 
     Raises EvidenceError for what was given and cannot be read, never for what is found.
     """
-    return _Verifier(directory, vkeys, earlier, Receipts(receipts), cosigned).report(progress)
+    return _Verifier(directory, vkeys, earlier, Receipts(receipts), cosigned, keys).report(progress)
 
 
 class Receipts(tails.Waiting):
@@ -114,8 +115,10 @@ class _Verifier:
         earlier: Sequence[bytes],
         receipts: Receipts,
         cosigned: Cosigned | None,
+        keys: Path | None,
     ) -> None:
         self._directory = directory
+        self._keys = keys or directory / KEYS
         self._log = directory / LOG
         self._live = self._log.is_dir() or not (directory / checkpoint.PUBLISHED).exists()
         if not self._live:
@@ -170,7 +173,7 @@ class _Verifier:
             return
         try:
             self._state = state.read(self._directory)
-            self._promised = Keys(self._directory / KEYS, "", Files()).promised()
+            self._promised = Keys(self._keys, "", Files()).promised()
         except EvidenceError as error:
             self._report.findings.append(Finding(Kind.STATE, str(error)))
 

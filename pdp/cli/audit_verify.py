@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdp.cli.auditing import Progress, add_keys, directory, keys, keys_or_own, whole
@@ -13,8 +14,6 @@ from pdp.cli.failure import Failure
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pdp.audit.cosigned import Cosigned
     from pdp.audit.policy import Policy
     from pdp.audit.verify import Report
@@ -54,6 +53,7 @@ def add(verbs: Any) -> None:
         metavar="FILE",
         help="an earlier checkpoint, kept elsewhere: the log must begin with it; may be given several times",
     )
+    parser.add_argument("--keys-dir", metavar="DIR", default="", help="`audit_keys_dir`, where it is set")
     parser.add_argument("--receipts", metavar="FILE", help="receipts (`stream:seq:hash`), one to a line")
     parser.add_argument("--output", choices=("human", "json"), default="human")
 
@@ -71,7 +71,13 @@ def run(args: argparse.Namespace) -> int:
     progress = Progress("records")
     try:
         report = verify(
-            where, given, earlier=earlier, receipts=receipts, cosigned=_cosigned(args, asked, where), progress=progress
+            where,
+            given,
+            earlier=earlier,
+            receipts=receipts,
+            cosigned=_cosigned(args, asked, where),
+            keys=Path(args.keys_dir) if args.keys_dir else None,
+            progress=progress,
         )
     except (EvidenceError, OSError) as error:
         raise Failure(str(error)) from error
@@ -140,6 +146,7 @@ def _members(report: Report) -> dict[str, Any]:
         ],
         "cosigned": None if report.cosigned is None else {"size": report.cosigned[0], "at": report.cosigned[1]},
         "exit_code": report.code,
+        "clock_steps": report.clock_steps,
         "findings": [
             {"kind": each.kind.word, "code": each.kind.code, "message": str(each), "index": each.index}
             for each in report.findings

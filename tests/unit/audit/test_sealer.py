@@ -518,5 +518,9 @@ def test_keys_that_are_elsewhere_leave_only_the_public_ones_beside_the_log(tmp_p
     ours.close()
     assert sorted(each.name for each in (directory / "keys").iterdir()) == ["1.vkey", "2.vkey"]
     assert {each.name for each in keys.iterdir()} == {"1.vkey", "2.key", "2.vkey", "promise.json"}
-    report = verify(directory, published(directory / "keys"))
-    assert report.findings == []
+    assert verify(directory, published(directory / "keys"), keys=keys).findings == []
+    Writer(directory, 1).write(3)
+    shutil.copytree(directory, tmp_path / "before")
+    sealed(directory, NOW + SECOND, keys=keys)
+    (finding,) = verify(tmp_path / "before", published(keys), keys=keys).findings
+    assert finding.kind.word == "set-back"
