@@ -8,6 +8,7 @@ FINE: Final = 0
 FINDINGS: Final = 1  # findings (`--strict`, `format --check`), failed tests, a deny under `--exit-code`
 USAGE: Final = 2  # the command line is wrong, or what it names cannot be read
 UNCHECKED: Final = 3  # the policy set, or its data, does not check
+INCOMPLETE: Final = 4  # answered, but not everything could be looked into
 INTERRUPTED: Final = 130  # as shells report SIGINT
 PIPE_CLOSED: Final = 141  # as shells report SIGPIPE
 
