@@ -7,15 +7,17 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pdp.audit import tiles
 from pdp.audit.ship import cursor
-from pdp.audit.ship.destination import Nats
+from pdp.audit.ship.destination import Nats, Trust
 from pdp.audit.ship.nats import ID, Stream
 from pdp.audit.ship.target import Contradicted, Item, ShipError
+from tests.service.certificates import Authority
 from tests.service.server import until
 from tests.service.shipping import NatsServer, Shipper, running
 from tests.unit.audit.ship.takers import Host
@@ -173,6 +175,26 @@ def test_the_password_is_in_no_error(tmp_path: Path, host: Host) -> None:
         stream = Stream(Nats((f"nats://127.0.0.1:{made.port}",), user="pdp", secret=secret.encode()), 2)
         stream.put([Item("a:1", b"{}")])
         stream.close()
+    finally:
+        made.stop(signal.SIGKILL)
+
+
+def test_over_tls_both_sides_show_a_certificate(tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path / "ca"), Authority(tmp_path / "other", "stranger")
+    its, ours = authority.server(), authority.server("ours")
+    text = f'tls {{ cert_file: "{its.certificate_file}", key_file: "{its.key_file}", '
+    text += f'ca_file: "{authority.certificate_file}", verify: true }}\n'
+    made = NatsServer(tmp_path / "tls", text).start()
+    known = Trust(authority.certificate_file, ours.certificate_file, ours.key_file)
+    try:
+        stream = Stream(Nats((f"tls://localhost:{made.port}",), trust=known), 2)
+        stream.put([Item("a:1", b"{}")])
+        stream.close()
+        for trust in (Trust(authority.certificate_file), replace(known, ca_file=stranger.certificate_file), Trust()):
+            stream = Stream(Nats((f"tls://localhost:{made.port}",), trust=trust), 2)
+            with pytest.raises(ShipError, match="does not answer"):
+                stream.put([Item("a:1", b"{}")])
+            stream.close()
     finally:
         made.stop(signal.SIGKILL)
 
