@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pdp.audit.asked import UNKNOWN, YES
-from pdp.audit.deeds import NOBODY, Deed, Name, Sought, joined, merged
+from pdp.audit.deeds import NOBODY, Deed, Name, merged
 from pdp.audit.leaf import CLEAR, Opener
 from pdp.audit.within import moment
 
@@ -118,25 +117,20 @@ class Access:
     """`withheld`: disclosures of which nobody may be told now. They are in no line; the operator alone is told."""
 
     lines: list[Line]
-    uncertain: int = 0  # could not be opened, and might be about this patient
     withheld: int = 0
 
 
 def access(
     deeds: Iterable[Deed],
-    patient: Sought,
     opener: Opener,
     emergency: Collection[str] = EMERGENCY,
     withheld: Callable[[Deed], bool] = lambda _: False,
 ) -> Access:
-    """The lines, most frequent first."""
+    """The lines, most frequent first. `deeds`: those about the patient."""
     lines: dict[Name, Line] = {}
     found = Access([])
-    for one in joined(deeds):
-        meant = patient.concerned(one)
-        if meant is not YES:
-            found.uncertain += meant is UNKNOWN
-        elif withheld(one):
+    for one in deeds:
+        if withheld(one):
             found.withheld += 1
         else:
             lines.setdefault(one.who, Line(one.who)).add(one, emergency)

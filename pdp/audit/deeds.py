@@ -5,13 +5,13 @@ Records were written by many versions, and perhaps by somebody else: what a reco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from pdp.audit.asked import NO, UNKNOWN, YES, Meant, Thing
-from pdp.audit.leaf import CLEAR, Leaf, Opener
-from pdp.audit.record import DECISION, RESULTS
+from pdp.audit.asked import NO, Meant, Thing
+from pdp.audit.leaf import Leaf, Opener
+from pdp.audit.record import DECISION, RESULTS, STRANGE
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,24 +73,26 @@ def deed(leaf: Leaf) -> Deed:
     said, detail = leaf.members, leaf.detail
     decided = _part(said, "dec")
     search = _part(said, "search")
-    resource_type = text(said, "res", "type")
-    searched = {"resource": resource_type, "subject": text(said, "sub", "type")}.get(text(search, "for"), "")
+    resource_type = _said(leaf, "res", "type")
+    searched = {"resource": resource_type, "subject": _said(leaf, "sub", "type")}.get(text(search, "for"), "")
     rules = decided.get("rule")
     named = detail.get("results")
     count = said.get("count", 1)
     return Deed(
         leaf=leaf,
-        who=_name(text(said, "sub", "type"), text(said, "sub", "id") or text(detail, "sub", "id"), said, "sub", "id_p"),
-        asker=_name(text(said, "identity", "type"), text(detail, "identity", "id"), said, "identity", "id_p"),
+        who=_name(
+            _said(leaf, "sub", "type"), text(said, "sub", "id") or text(detail, "sub", "id"), said, "sub", "id_p"
+        ),
+        asker=_name(_said(leaf, "identity", "type"), text(detail, "identity", "id"), said, "identity", "id_p"),
         claimed=_name(
             text(said, "refused_token", "type"), text(detail, "refused_token", "id"), said, "refused_token", "id_p"
         ),
         client=text(said, "client", "id"),
-        action=text(said, "act", "action"),
+        action=_said(leaf, "act", "action"),
         verb=text(said, "act", "verb"),
         resource=_name(resource_type, text(detail, "res", "id"), said, "res", "id_p"),
         patient=_name(PATIENT, text(detail, "patient", "id"), said, "res", "patient_p"),
-        purpose=text(said, "pou", "asserted"),
+        purpose=_said(leaf, "pou", "asserted"),
         effect=text(decided, "effect"),
         reason=text(decided, "reason"),
         status=text(decided, "status"),
@@ -102,26 +104,18 @@ def deed(leaf: Leaf) -> Deed:
     )
 
 
-def joined(deeds: Iterable[Deed]) -> Iterator[Deed]:
-    """The same, where each continuation of a search says what its first part says: who, why, and what was searched."""
-    searches: dict[str, Deed] = {}
-    for one in deeds:
-        if one.leaf.kind != RESULTS:
-            if one.searched:
-                searches[one.leaf.id] = one
-            yield one
-        elif one.leaf.id in searches:
-            yield replace(searches[one.leaf.id], leaf=one.leaf, named=one.named)
-        else:
-            yield one
-
-
 def text(said: Mapping[str, Any], *path: str) -> str:
     """What stands at a place of a record; "" where that is no text."""
     value: Any = said
     for each in path:
         value = value.get(each) if isinstance(value, Mapping) else None
     return value if isinstance(value, str) else ""
+
+
+def _said(leaf: Leaf, part: str, name: str) -> str:
+    """What no schema has stands in the detail, and in the clear part a mark of it."""
+    found = text(leaf.members, part, name)
+    return text(leaf.detail, part, name) or found if found == STRANGE else found
 
 
 def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -153,48 +147,6 @@ class Sought:
         if kind != self.kind:
             return NO
         return self._thing.same(kind, said.get(pseudonym), real or None)
-
-    def concerned(self, one: Deed) -> Meant:
-        """Is it the patient of this decision, what was asked for, or among what a search gave away?
-
-        UNKNOWN: what would tell is in a detail that cannot be opened, or under the pseudonym of a key that is not here.
-        """
-        resource, detail = _part(one.leaf.members, "res"), one.leaf.detail
-        found = [NO]
-        if "patient_p" in resource or "patient" in detail:
-            found.append(self.same(self.kind, resource, "patient_p", text(detail, "patient", "id")))
-        if one.resource.kind == self.kind and ("id_p" in resource or one.resource.id):
-            found.append(self.same(self.kind, resource, "id_p", text(detail, "res", "id")))
-        found += self._named_in(one)
-        if not resource and one.leaf.opened != CLEAR:
-            found.append(UNKNOWN)
-        return max(found, key=lambda each: each.value)
-
-    def _named_in(self, one: Deed) -> Iterator[Meant]:
-        if one.searched != self.kind:
-            return
-        if one.leaf.opened != CLEAR:
-            yield UNKNOWN
-        for each in one.named:
-            yield self.same(self.kind, {}, "", each)
-
-    def acted(self, one: Deed) -> Meant:
-        """Is it who asked?"""
-        members, detail = one.leaf.members, one.leaf.detail
-        subject = _part(members, "sub")
-        real = text(subject, "id") or text(detail, "sub", "id")
-        return self.same(text(subject, "type"), subject, "id_p", real) if subject else NO
-
-    def asked(self, one: Deed) -> Meant:
-        """Is it who was established, where somebody else was asked about?"""
-        identity = _part(one.leaf.members, "identity")
-        kind = text(identity, "type")
-        if not kind:
-            return NO
-        return self.same(kind, identity, "id_p", text(identity, "id") or text(one.leaf.detail, "identity", "id"))
-
-    def named(self, name: Name) -> bool:
-        return self.same(name.kind, {"p": name.id} if name.hidden else {}, "p", "" if name.hidden else name.id) is YES
 
 
 def merged(names: Iterable[Name], opener: Opener) -> dict[Name, Name]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pdp.audit.access import Proof
 from pdp.audit.asked import UNKNOWN, YES, Meant
 from pdp.audit.bases import ACCOUNTED, BASES, EXCLUSIONS, PURPOSES, SUSPENDABLE, basis
-from pdp.audit.deeds import Deed, Sought, deed, is_deed, joined, text
+from pdp.audit.deeds import Deed, Sought, deed, text
 from pdp.audit.leaf import CLEAR, Leaf, instant
 from pdp.audit.period import Period
 from pdp.audit.suspensions import KIND as SUSPEND
@@ -23,7 +23,8 @@ from pdp.audit.suspensions import plain, silence
 from pdp.audit.within import moment
 
 KIND: Final = "disclosure"
-KINDS: Final = ("decision", "decision.results", KIND, SUSPEND)
+KINDS: Final = (KIND, SUSPEND)
+"""What is needed of all time."""
 
 
 @dataclass(slots=True)
@@ -132,22 +133,22 @@ def named_by_hand(leaves: Iterable[Leaf]) -> dict[str, tuple[str, str]]:
 
 def accounting(
     leaves: Iterable[Leaf],
+    told: Iterable[Leaf],
     patient: Sought,
     period: Period,
     now: int,
     purposes: Mapping[str, str] = PURPOSES,
     each: bool = False,
 ) -> Accounting:
-    """Of the period, by the date of the disclosure. `leaves`: of all time, since what is told later counts too.
-
-    `now`: when it is asked, which says what is suspended. `each`: nothing is summarised.
+    """Of the period, by the date of the disclosure. `leaves`: decisions about the patient; `told`: records of `KINDS`,
+    of all time, since what is told later counts too. `now`: when it is asked, which says what is suspended. `each`:
+    nothing is summarised.
     """
-    found = Accounting()
-    deeds, made, suspended = _sorted(leaves)
-    hidden = silence(suspended, patient, now)
-    completed: dict[str, Entry] = {}
-    entries = _by_hand(made, patient, found, completed)
-    entries += _decided(deeds, patient, found, purposes, completed)
+    found, completed = Accounting(), dict[str, Entry]()
+    told = list(told)
+    hidden = silence(told, patient, now)
+    entries = _by_hand((leaf for leaf in told if leaf.kind == KIND), patient, found, completed)
+    entries += _decided(map(deed, leaves), purposes, completed)
     kept = []
     for entry in entries:
         if entry.date not in period:
@@ -163,18 +164,6 @@ def accounting(
             kept.append(entry)
     found.rows = _rows(sorted(kept, key=lambda entry: entry.date), each)
     return found
-
-
-def _sorted(leaves: Iterable[Leaf]) -> tuple[list[Deed], list[Leaf], list[Leaf]]:
-    deeds, made, suspended = [], [], []
-    for each in leaves:
-        if is_deed(each):
-            deeds.append(deed(each))
-        elif each.kind == KIND:
-            made.append(each)
-        elif each.kind == SUSPEND:
-            suspended.append(each)
-    return deeds, made, suspended
 
 
 def _by_hand(made: Iterable[Leaf], patient: Sought, found: Accounting, completed: dict[str, Entry]) -> list[Entry]:
@@ -223,20 +212,10 @@ def _entry(leaf: Leaf) -> Entry:
     )
 
 
-def _decided(
-    deeds: Iterable[Deed],
-    patient: Sought,
-    found: Accounting,
-    purposes: Mapping[str, str],
-    completed: Mapping[str, Entry],
-) -> list[Entry]:
+def _decided(deeds: Iterable[Deed], purposes: Mapping[str, str], completed: Mapping[str, Entry]) -> list[Entry]:
     entries: dict[str, Entry] = {}
-    for one in joined(deeds):
+    for one in deeds:
         if not one.discloses or not one.allowed:
-            continue
-        meant = patient.concerned(one)
-        if meant is not YES:
-            found.uncertain += meant is UNKNOWN
             continue
         proof = Proof(one.leaf.id, one.leaf.index)
         known = completed.get(one.leaf.id) or entries.get(one.leaf.id)

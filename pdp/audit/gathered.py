@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from pdp.audit import checkpoint, state
+from pdp.audit.asked import Asked
 from pdp.audit.deeds import is_deed, text
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.history import ROTATED, unverified
-from pdp.audit.leaf import PLAIN, Leaf, leaves, sealed_size
-from pdp.audit.period import Period
+from pdp.audit.leaf import PLAIN, Leaf, sealed_size
+from pdp.audit.period import ALWAYS, Period
+from pdp.audit.query import PRUNED
 from pdp.audit.tiles import ENTRIES, WIDTH, part, unpacked, width_at
-from pdp.audit.within import Progress
+from pdp.audit.within import Coverage, Progress, Reading
 
 REVIEWS: Final = frozenset({"review.sample", "review.signoff"})
 
@@ -41,7 +43,8 @@ def contents(directory: Path, period: Period, progress: Progress = lambda _, __:
     """Reads the whole log. Raises EvidenceError."""
     found = Contents()
     activated = 0
-    for leaf in leaves(directory, PLAIN, progress=progress):
+    coverage = Coverage(Period(*ALWAYS))
+    for leaf in Reading(directory, PLAIN, progress, thorough=True).asked(Asked(kinds=frozenset()), coverage):
         time = leaf.time
         if leaf.index is not None and ROTATED in leaf.payload and leaf.kind == "key.rotate":
             found.rotations.append((leaf.index, leaf.payload))
@@ -58,6 +61,9 @@ def contents(directory: Path, period: Period, progress: Progress = lambda _, __:
             _inside(found, leaf, time)
         elif time >= period.after and found.after < 0 and leaf.index is not None:
             found.after = leaf.index
+    lost = {why: number for why, number in coverage.unjudged.items() if why not in (PRUNED, "lost-first")}
+    if lost:
+        raise EvidenceError(f"the log cannot be read whole: {lost}")
     if found.before:
         found.policies.setdefault(found.before, [0, 0, 0])
     return found

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pdp.audit.access import NO_PURPOSE, NONE, Proof
-from pdp.audit.asked import NO, UNKNOWN, Meant
-from pdp.audit.deeds import NOBODY, Deed, Name, Sought, joined, merged, text
+from pdp.audit.deeds import NOBODY, Deed, Name, merged, text
 from pdp.audit.leaf import Opener
 from pdp.audit.within import moment
 
@@ -38,7 +37,7 @@ class Touched:
 
 @dataclass(slots=True)
 class Incident:
-    """`unknown`: accesses of which nobody can say whose data it was. `uncertain`: could not be opened to be chosen."""
+    """`unknown`: accesses of which nobody can say whose data it was."""
 
     patients: dict[Name, Touched] = field(default_factory=dict)
     people: dict[Name, Touched] = field(default_factory=dict)
@@ -48,7 +47,6 @@ class Incident:
     allowed: int = 0
     denied: int = 0
     unknown: int = 0
-    uncertain: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     purposes: Counter[str] = field(default_factory=Counter)
     clients: Counter[str] = field(default_factory=Counter)
@@ -66,30 +64,14 @@ class Incident:
         return sum(bool(each.allowed) for each in self.patients.values())
 
 
-def incident(
-    deeds: Iterable[Deed], opener: Opener, patient: Sought | None, subject: Sought | None, kind: str
-) -> Incident:
-    """`kind`: the (wire) type of patients."""
+def incident(deeds: Iterable[Deed], opener: Opener, kind: str) -> Incident:
+    """`deeds`: those that are meant. `kind`: the (wire) type of patients."""
     found = Incident()
-    for one in joined(deeds):
-        meant = _meant(one, patient, subject)
-        if meant is UNKNOWN:
-            found.uncertain += 1
-        elif meant is not NO:
-            _add(found, one, kind)
+    for one in deeds:
+        _add(found, one, kind)
     found.patients = _together(found.patients, opener)
     found.people = _together(found.people, opener)
     return found
-
-
-def _meant(one: Deed, patient: Sought | None, subject: Sought | None) -> Meant:
-    """The least sure of what was asked."""
-    asked = [Meant.YES]
-    if patient is not None:
-        asked.append(patient.concerned(one))
-    if subject is not None:
-        asked.append(max(subject.acted(one), subject.asked(one), key=lambda each: each.value))
-    return min(asked, key=lambda each: each.value)
 
 
 def _add(found: Incident, one: Deed, kind: str) -> None:
@@ -185,7 +167,6 @@ def members(found: Incident) -> dict[str, Any]:
         "patients_affected": len(found.patients),
         "patients_of_whom_something_was_allowed": found.reached,
         "patient_not_known": found.unknown,
-        "not_opened_and_perhaps_meant": found.uncertain,
         "patients": [
             {
                 "id": "" if name.hidden else name.id,

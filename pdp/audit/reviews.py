@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from pdp.audit import checkpoint
 from pdp.audit.access import EMERGENCY
-from pdp.audit.asked import NO, Meant
-from pdp.audit.deeds import Deed, Sought, deed, text
+from pdp.audit.asked import NO, Asked, Meant, Question
+from pdp.audit.deeds import Deed, deed, text
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.history import unverified
-from pdp.audit.leaf import Leaf, instant
+from pdp.audit.leaf import Leaf, Opener, instant
 from pdp.audit.period import Period
 from pdp.audit.record import DECISION
 
@@ -273,11 +273,9 @@ def same_draw(one: Review, again: Drawn) -> bool:
     )
 
 
-def own(items: Iterable[Leaf], reviewer: Sought) -> Meant:
-    """Do the reviewer's own accesses stand among the items? UNKNOWN where that cannot be told."""
-    found = NO
+def own(items: Iterable[Leaf], reviewer: str, opener: Opener) -> Meant:
+    """Do accesses of the reviewer's own (`id`, `type:id`) stand among the items? UNKNOWN where that cannot be told."""
+    question, found = Question(Asked(subject=reviewer, kinds=frozenset()), opener), NO
     for leaf in items:
-        one = deed(leaf)
-        meant = max(reviewer.acted(one), reviewer.asked(one), key=lambda each: each.value)
-        found = max(found, meant, key=lambda each: each.value)
+        found = max(found, question.meant(leaf.members)[0], key=lambda each: each.value)
     return found

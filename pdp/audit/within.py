@@ -1,19 +1,22 @@
-"""The records of a period, and how much of that period the log can speak about at all.
+"""The records of a period that a report is made of, and how much of that period the log can speak about at all.
 
-A report that finds nothing must not look as if nothing had been: it says from when to when this log has records.
+A report that finds nothing must not look as if nothing had been: it says from when to when this log has records, and
+how many there are of which nobody can tell.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from pdp.audit.leaf import CLEAR, PLAIN, Leaf, Opener, leaves
+from pdp.audit.asked import PATIENT, Asked, Question
+from pdp.audit.leaf import CLEAR, Leaf, Opener
 from pdp.audit.period import ALWAYS, Period, shown
+from pdp.audit.query import Search, Tally
 
 QUIET: Final = 120_000_000
 """A log in use has a record at least so often (a heartbeat): what is longer ago is not spoken of."""
@@ -28,18 +31,30 @@ class Coverage:
     period: Period
     first: int = 0  # of all records, whenever they were written
     last: int = 0
-    records: int = 0  # of the whole log
-    inside: int = 0  # of the period, of the kinds that were looked at
+    inside: int = 0  # that the report is made of
     waiting: int = 0  # of these, not sealed yet: seen, and not provable now
-    undated: int = 0  # say no time; they are in no period
-    unopened: Counter[str] = field(default_factory=Counter)  # "erased", "locked", "damaged"
+    unopened: Counter[str] = field(default_factory=Counter)  # of these: "erased", "locked", "damaged"
+    unjudged: Counter[str] = field(default_factory=Counter)  # nobody can tell whether they are meant, by why
+    notes: list[str] = field(default_factory=list)
+
+    def saw(self, leaf: Leaf) -> None:
+        """It is in the report. What is withheld must not even be counted."""
+        self.inside += 1
+        self.waiting += leaf.index is None
+        if leaf.opened != CLEAR:
+            self.unopened[leaf.opened] += 1
+
+    def took(self, tally: Tally) -> None:
+        self.first, self.last = tally.first, tally.last
+        self.unjudged.update(tally.unjudged)
+        self.notes += tally.notes
 
     def lacks(self, now: int) -> list[str]:
         """Of which parts of the period the log cannot speak."""
         if not self.first:
             return ["the whole period"]
         period, found = self.period, []
-        if period.bounded and period.first > ALWAYS[0] and self.first > period.first:
+        if period.first > ALWAYS[0] and self.first > period.first:
             found.append(f"what was before {self.at(self.first)}")
         if self.last < min(period.after, now) - QUIET:
             found.append(f"what was after {self.at(self.last)}")
@@ -67,47 +82,42 @@ class Coverage:
             "log_first": moment(self.first) if self.first else None,
             "log_last": moment(self.last) if self.last else None,
             "not_covered": self.lacks(now),
-            "records_looked_at": self.inside,
+            "records": self.inside,
             "records_not_sealed_yet": self.waiting,
-            "records_without_time": self.undated,
             "records_not_opened": dict(sorted(self.unopened.items())),
+            "records_that_may_be_meant_or_not": dict(sorted(self.unjudged.items())),
+            "notes": self.notes,
         }
 
 
-def within(
-    directory: Path,
-    opener: Opener,
-    coverage: Coverage,
-    kinds: Collection[str] = (),
-    always: Collection[str] = (),
-    progress: Progress = lambda _, __: None,
-) -> Iterator[Leaf]:
-    """Those of the period of these kinds (all, where none is given), opened; those of `always` whenever they were
-    written. Raises EvidenceError.
-
-    The whole log is read: a record may be sealed long after it was written, so its place says nothing of its time.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One log, and how it is read: the log itself, never an index. `thorough`: each record whole, whatever its bytes
+    and its place say.
     """
-    for each in leaves(directory, PLAIN, progress=progress):
-        coverage.records += 1
-        time = each.time
-        if not time:
-            coverage.undated += 1
-            continue
-        coverage.first = min(coverage.first or time, time)
-        coverage.last = max(coverage.last, time)
-        if each.kind not in always and (time not in coverage.period or (kinds and each.kind not in kinds)):
-            continue
-        found = reopened(each, opener)
-        if each.kind not in always:  # How many of those there are may be what must not be told.
-            coverage.inside += 1
-            coverage.waiting += each.index is None
-            coverage.unopened.update([] if found.opened == CLEAR else [found.opened])
-        yield found
 
+    directory: Path
+    opener: Opener
+    progress: Progress = lambda _, __: None
+    thorough: bool = False
 
-def reopened(leaf: Leaf, opener: Opener) -> Leaf:
-    detail, how = opener.open(leaf.members)
-    return Leaf(leaf.index, leaf.payload, leaf.members, detail, how)
+    def asked(self, asked: Asked, coverage: Coverage | None = None, unsealed: bool = True) -> Iterator[Leaf]:
+        """What is meant; into the coverage: how far the log speaks, and what nobody can tell. Raises EvidenceError."""
+        search = Search(self.directory, Question(asked, self.opener), progress=self.progress, thorough=self.thorough)
+        yield from search.hits(unsealed)
+        if coverage is not None:
+            coverage.took(search.tally)
+
+    def decisions(
+        self, coverage: Coverage, patient: str = "", subject: str = "", patient_type: str = PATIENT
+    ) -> Iterator[Leaf]:
+        """Of a patient or of a person, in the period of the coverage."""
+        asked = Asked(patient=patient, subject=subject, period=coverage.period, patient_type=patient_type)
+        yield from self.asked(asked, coverage)
+
+    def told(self, *kinds: str, period: Period | None = None) -> list[Leaf]:
+        """What people and programs put on record, of these kinds, whenever that was."""
+        return list(self.asked(Asked(kinds=frozenset(kinds), period=period)))
 
 
 def moment(time: int) -> str:

@@ -6,19 +6,21 @@ import argparse
 import getpass
 import os
 import sys
+from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdp.cli.auditing import Progress, directory, opener, recorded
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
-from pdp.cli.reporting import add_output, add_period, asked, clock, named, period
+from pdp.cli.reporting import add_output, add_period, asked, clock, named, period, reading
 from pdp.cli.review_items import items, sheet
 from pdp.cli.sheet import Grid, Sheet, columns, emit
 from pdp.cli.terminal import count
 
 if TYPE_CHECKING:
     from pdp.audit.leaf import Leaf
+    from pdp.audit.period import Period
     from pdp.audit.reviews import Drawn, Review
     from pdp.config.review import Reviewing
 
@@ -81,22 +83,17 @@ def settings(args: argparse.Namespace) -> Reviewing:
         return Reviewing()
 
 
-def _leaves(args: argparse.Namespace, where: Path, kinds: frozenset[str] | None) -> tuple[list[Leaf], int]:
-    """Those of these kinds, opened, and when the log begins."""
+def _reviews(args: argparse.Namespace, where: Path) -> tuple[list[Review], int]:
+    from pdp.audit.asked import Asked
     from pdp.audit.period import ALWAYS, Period
-    from pdp.audit.within import Coverage, within
+    from pdp.audit.reviews import SAMPLE, SIGNED, reviews
+    from pdp.audit.within import Coverage
 
     progress, coverage = Progress("records"), Coverage(Period(*ALWAYS))
-    found = list(within(where, opener(where, args), coverage, kinds or (), (), progress))
+    asked_for = Asked(kinds=frozenset({SAMPLE, SIGNED}))
+    found = reviews(reading(args, where, progress).asked(asked_for, coverage))
     progress.end()
     return found, coverage.first
-
-
-def _reviews(args: argparse.Namespace, where: Path) -> tuple[list[Review], int]:
-    from pdp.audit.reviews import SAMPLE, SIGNED, reviews
-
-    found, begun = _leaves(args, where, frozenset({SAMPLE, SIGNED}))
-    return reviews(found), begun
 
 
 def _one(found: list[Review], wanted: str) -> Review:
@@ -111,10 +108,8 @@ def _one(found: list[Review], wanted: str) -> Review:
 
 def _sample(args: argparse.Namespace, where: Path) -> int:
     from pdp.audit.gathered import origin
-    from pdp.audit.leaf import leaves
     from pdp.audit.period import ALWAYS
-    from pdp.audit.record import DECISION
-    from pdp.audit.reviews import FLAGS, MAX_SIZE, SAMPLE, draw
+    from pdp.audit.reviews import MAX_SIZE, SAMPLE, draw
 
     now, size = clock(), args.size or settings(args).size
     when = period(args, now)
@@ -124,14 +119,27 @@ def _sample(args: argparse.Namespace, where: Path) -> int:
         raise Failure("a review is of a period that is over", "--in 2026-03; what goes on still changes", USAGE)
     recorded(where, "audit.read", asked("review sample", when, size=size))
     progress = Progress("records")
-    looked_at = {DECISION, *FLAGS}
-    waiting = sum(each.time in when and each.kind in looked_at for each in leaves(where) if each.index is None)
+    every = list(_drawable(args, where, when, progress))
+    waiting = sum(each.index is None and each.time in when for each in every)
     if waiting:
         raise Failure(f"{count(waiting, 'record')} of the period not sealed yet", "ask again in a moment", FINDINGS)
-    drawn = draw(leaves(where, unsealed=False, progress=progress), where / "log", origin(where), when, size)
+    drawn = draw(every, where / "log", origin(where), when, size)
     progress.end()
     _say(drawn, _told(where, SAMPLE, drawn.members(), {}))
     return FINE
+
+
+def _drawable(args: argparse.Namespace, where: Path, when: Period, progress: Progress) -> Iterator[Leaf]:
+    """What a sample of this period is drawn of: its decisions, and every flag. A draw needs no detail."""
+    from pdp.audit.asked import Asked
+    from pdp.audit.leaf import PLAIN
+    from pdp.audit.record import DECISION
+    from pdp.audit.reviews import FLAGS
+    from pdp.audit.within import Reading
+
+    log = Reading(where, PLAIN, progress, thorough=args.whole)
+    yield from log.asked(Asked(kinds=frozenset({DECISION}), period=when))
+    yield from log.asked(Asked(kinds=FLAGS))
 
 
 def _told(where: Path, kind: str, said: dict[str, Any], detail: dict[str, Any]) -> str:
@@ -223,14 +231,13 @@ def _signed(sign: Any) -> str:
 
 def _show(args: argparse.Namespace, where: Path) -> int:
     from pdp.audit.gathered import origin
-    from pdp.audit.leaf import leaves
     from pdp.audit.reviews import draw, same_draw
 
     recorded(where, "audit.read", asked("review show", review=args.number))
     one = _one(_reviews(args, where)[0], args.number)
     said, progress = one.leaf.members, Progress("records")
     tree, until, size = said.get("checkpoint", {}).get("size", 0), said.get("until", 0), said.get("size", 0)
-    every = leaves(where, unsealed=False, progress=progress)
+    every = _drawable(args, where, one.period, progress)
     again = draw(every, where / "log", origin(where), one.period, int(size), int(tree), int(until))
     progress.end()
     same = same_draw(one, again)
@@ -243,7 +250,6 @@ def _show(args: argparse.Namespace, where: Path) -> int:
 
 def _sign(args: argparse.Namespace, where: Path) -> int:
     from pdp.audit.asked import NO, UNKNOWN
-    from pdp.audit.deeds import Sought
     from pdp.audit.reviews import SIGNED, own
 
     note, user = args.note.strip(), getpass.getuser()
@@ -258,7 +264,8 @@ def _sign(args: argparse.Namespace, where: Path) -> int:
     one = _one(found, args.number)
     if any(each.by == user or each.subject == subject for each in one.signoffs):
         raise Failure(f"{user}, or {subject}, has signed review {one.number} already", "another person may sign too")
-    meant = own(items(opener(where, args), where, one.places), Sought(kind, subject, opener(where, args)))
+    opens = opener(where, args)
+    meant = own(items(opens, where, one.places), f"{kind}:{subject}", opens)
     others = [each for each in one.signoffs if each.by != user and each.subject != subject and not each.conflicted]
     if meant is not NO and not others:
         why = f"accesses of {subject} are among its items"

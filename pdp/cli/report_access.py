@@ -6,9 +6,22 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pdp.cli.auditing import Progress, directory, opener, recorded
-from pdp.cli.failure import FINE, Failure
-from pdp.cli.reporting import Sentence, add_output, add_period, asked, clock, facts, named, period, sentences, tallied
+from pdp.cli.auditing import Progress, directory, recorded
+from pdp.cli.failure import Failure
+from pdp.cli.reporting import (
+    Sentence,
+    add_output,
+    add_period,
+    asked,
+    clock,
+    facts,
+    finished,
+    named,
+    period,
+    reading,
+    sentences,
+    tallied,
+)
 from pdp.cli.sheet import Grid, Sheet, columns, emit
 from pdp.cli.terminal import count
 
@@ -29,7 +42,7 @@ def add(reports: Any) -> None:
         "access",
         help="who saw a patient: one line for each person",
         description="Who saw a patient, or tried to: one line for each person, with the decisions that prove it.",
-        epilog="exit codes: 0 made, 2 usage",
+        epilog="exit codes: 0 made, 2 usage, 4 made, and there are records of which nobody can tell",
     )
     parser.add_argument("--patient", required=True, metavar="ID", help="an id, `Type:id`, or a pseudonym of the log")
     parser.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
@@ -43,33 +56,39 @@ def add(reports: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pdp.audit.access import EMERGENCY, access
-    from pdp.audit.deeds import Sought, deed, is_deed
+    from pdp.audit.deeds import Deed, Sought, deed
     from pdp.audit.disclosures import KINDS, named_by_hand
     from pdp.audit.evidence import EvidenceError
     from pdp.audit.suspensions import silence
-    from pdp.audit.within import Coverage, within
+    from pdp.audit.within import Coverage
 
     now = clock()
     when = period(args, now)
     where = directory(args.directory)
     kind, identifier = named(args.patient_type, args.patient)
     recorded(where, "audit.read", asked("report access", when), {"patient": {"type": kind, "id": identifier}})
-    opens = opener(where, args)
-    patient = Sought(kind, identifier, opens)
-    says = sentences(where, args.policies)
     coverage, progress = Coverage(when), Progress("records")
+    log = reading(args, where, progress)
+    patient = Sought(kind, identifier, log.opener)
+    says = sentences(where, args.policies)
+
+    def withheld(one: Deed) -> bool:
+        if hidden.deed(one, by_hand):
+            return True
+        coverage.saw(one.leaf)
+        return False
+
     try:
-        leaves = list(within(where, opens, coverage, KINDS, KINDS[2:], progress))
+        told = log.told(*KINDS)
+        hidden, by_hand = silence(told, patient, now), named_by_hand(told)
+        leaves = log.decisions(coverage, identifier, patient_type=kind)
+        found = access(map(deed, leaves), log.opener, {*EMERGENCY, *args.emergency}, withheld)
         progress.end()
-        hidden = silence(leaves, patient, now)
-        by_hand = named_by_hand(leaves)
-        deeds = (deed(each) for each in leaves if is_deed(each))
-        found = access(deeds, patient, opens, {*EMERGENCY, *args.emergency}, lambda one: hidden.deed(one, by_hand))
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more") from error
     _warn(found, sum(not each.opened for each in hidden.running))
     emit(_sheet(found, patient, coverage, says, now), args.output, args.all)
-    return FINE
+    return finished(coverage)
 
 
 def _warn(found: Access, unopened: int) -> None:
@@ -90,9 +109,6 @@ def _warn(found: Access, unopened: int) -> None:
 
 def _sheet(found: Access, patient: Sought, coverage: Coverage, says: Sentence, now: int) -> Sheet:
     notes = []
-    if found.uncertain:
-        unsure = count(found.uncertain, "record")
-        notes.append(f"{unsure} of the period could not be opened, and may be about this patient or not.")
     if len(patient.pseudonyms) > 1:
         notes.append(f"The patient was followed under {count(len(patient.pseudonyms), 'pseudonym')}.")
     grid = Grid(
@@ -108,7 +124,6 @@ def _sheet(found: Access, patient: Sought, coverage: Coverage, says: Sentence, n
         "patient": {"type": patient.kind, "id": patient.id, "pseudonyms": sorted(patient.pseudonyms)},
         "made": coverage.at(now),
         "coverage": coverage.members(now),
-        "not_opened_and_perhaps_this_patient": found.uncertain,
         "people": [line.members(says) for line in found.lines],
     }
     head = [("patient", str(patient)), *facts(coverage, now)]

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from pdp.cli.auditing import Progress, directory, opener, recorded
-from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
+from pdp.cli.auditing import Progress, directory, recorded
+from pdp.cli.failure import FINDINGS, USAGE, Failure
 from pdp.cli.reading import raw
-from pdp.cli.reporting import add_output, add_period, asked, clock, facts, period
+from pdp.cli.reporting import add_output, add_period, asked, clock, facts, finished, period, reading
 from pdp.cli.sheet import Grid, Sheet, columns, emit
 
 if TYPE_CHECKING:
     from pdp.audit.activity import Activity, Covered, Service
+    from pdp.audit.leaf import Leaf
     from pdp.audit.within import Coverage
 
 MAX_INVENTORY: Final = 4 << 20
@@ -31,7 +32,7 @@ def add(reports: Any) -> None:
         "activity",
         help="what went on: volumes, refusals, silence, and who read the log",
         description="The review of information system activity, 45 CFR 164.308(a)(1)(ii)(D).",
-        epilog="exit codes: 0 made, 1 a service of the inventory was silent, or one spoke that is not in it, 2 usage",
+        epilog="exit codes: 0 made, 1 a service was silent, or is not in the inventory, 2 usage, 4 incomplete",
     )
     add_period(parser, "7d")
     parser.add_argument("--hours", metavar="07:00-19:00", default="07:00-19:00", help="the usual hours, in --zone")
@@ -42,8 +43,9 @@ def add(reports: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pdp.audit.activity import activity, covered
+    from pdp.audit.asked import Asked
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.within import Coverage, within
+    from pdp.audit.within import Coverage
 
     now = clock()
     when = period(args, now)
@@ -52,8 +54,14 @@ def run(args: argparse.Namespace) -> int:
     where = directory(args.directory)
     recorded(where, "audit.read", asked("report activity", when))
     coverage, progress = Coverage(when), Progress("records")
+
+    def counted(leaves: Iterator[Leaf]) -> Iterator[Leaf]:
+        for leaf in leaves:
+            coverage.saw(leaf)
+            yield leaf
+
     try:
-        leaves = within(where, opener(where, args), coverage, (), (), progress)
+        leaves = counted(reading(args, where, progress).asked(Asked(kinds=frozenset(), period=when), coverage))
         end = min(when.after, now)
         found = activity(leaves, end, lambda time: _local(time, when.zone).date().isoformat(), off)
         progress.end()
@@ -61,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         raise Failure(str(error), "`pdp audit verify` says more") from error
     services = covered(found, inventory, when, now, coverage.at)
     emit(_sheet(found, services if inventory else None, coverage, now, max(1, args.top)), args.output, args.all)
-    return FINDINGS if inventory and (services.silent or services.strangers) else FINE
+    return FINDINGS if inventory and (services.silent or services.strangers) else finished(coverage)
 
 
 def _local(time: int, zone: Any) -> datetime:

@@ -7,9 +7,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pdp.cli.auditing import Progress, directory, opener, recorded
-from pdp.cli.failure import FINE, Failure
-from pdp.cli.reporting import add_output, add_period, asked, clock, facts, named, period
+from pdp.cli.auditing import Progress, directory, recorded
+from pdp.cli.failure import INCOMPLETE, Failure
+from pdp.cli.reporting import add_output, add_period, asked, clock, facts, finished, named, period, reading
 from pdp.cli.sheet import Grid, Sheet, columns, emit
 from pdp.cli.terminal import count, printable
 
@@ -29,7 +29,7 @@ def add(reports: Any) -> None:
             "The accounting of disclosures of one patient: six years back from now, where no period is given. "
             "What is excluded by law is counted; what is suspended is left out, and said on standard error alone."
         ),
-        epilog="exit codes: 0 made, 2 usage",
+        epilog="exit codes: 0 made, 2 usage, 4 made, and there are records of which nobody can tell",
     )
     parser.add_argument("--patient", required=True, metavar="ID", help="an id, `Type:id`, or a pseudonym of the log")
     parser.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from pdp.audit.deeds import Sought
     from pdp.audit.disclosures import KINDS, accounting
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.within import Coverage, within
+    from pdp.audit.within import Coverage
 
     now = clock()
     if not (args.within or args.begin or args.last):
@@ -55,18 +55,18 @@ def run(args: argparse.Namespace) -> int:
     where = directory(args.directory)
     kind, identifier = named(args.patient_type, args.patient)
     recorded(where, "audit.read", asked("report disclosures", when), {"patient": {"type": kind, "id": identifier}})
-    opens = opener(where, args)
-    patient = Sought(kind, identifier, opens)
     coverage, progress = Coverage(when), Progress("records")
+    log = reading(args, where, progress)
+    patient = Sought(kind, identifier, log.opener)
     try:
-        leaves = within(where, opens, coverage, KINDS, KINDS[2:], progress)
-        found = accounting(leaves, patient, when, now, purposes, args.each)
+        leaves = log.decisions(coverage, identifier, patient_type=kind)
+        found = accounting(leaves, log.told(*KINDS), patient, when, now, purposes, args.each)
         progress.end()
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more") from error
     _warn(found)
     emit(_sheet(found, patient, coverage, now), args.output, args.all)
-    return FINE
+    return INCOMPLETE if found.uncertain else finished(coverage)
 
 
 def _years_ago(now: int) -> str:
@@ -119,14 +119,15 @@ def _sheet(found: Accounting, patient: Sought, coverage: Coverage, now: int) -> 
     )
     notes = ["It holds what the log knows: decisions with the verb `transmit`, and what people put on record."]
     if found.uncertain:
-        notes.append(f"{count(found.uncertain, 'record')} could not be opened, and may be about this patient or not.")
+        unsure = count(found.uncertain, "entry")
+        notes.append(f"{unsure} of disclosures could not be opened, and may be about this patient or not.")
     if found.replaced:
         notes.append(f"{count(found.replaced, 'entry')} was corrected by a later one, which stands here.")
     data = {
         "report": "disclosures",
         "patient": {"type": patient.kind, "id": patient.id},
         "made": coverage.at(now),
-        "coverage": {name: said for name, said in coverage.members(now).items() if name != "records_looked_at"},
+        "coverage": {name: said for name, said in coverage.members(now).items() if name[:7] != "records"},
         "disclosures": [row.members() for row in found.rows],
         "excluded": dict(found.excluded),
         "incomplete": found.incomplete,

@@ -88,10 +88,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _warn(args: argparse.Namespace, where: Path, found: Any, now: int) -> None:
     """What must not come to the individual's eyes while a suspension runs."""
+    from pdp.audit.leaf import leaf
     from pdp.audit.suspensions import suspensions
-    from pdp.audit.within import reopened
 
     opens = opener(where, args)
-    if any(each.runs(now) for each in suspensions(reopened(each, opens) for each in found.suspensions)):
+    if any(each.runs(now) for each in suspensions(leaf(one.index, one.payload, opens) for one in found.suspensions)):
         print("pdp: a suspension runs (164.528(a)(2)), and the records may name that disclosure", file=sys.stderr)
         print("     hint: never give this pack to the individual; --records no leaves them out", file=sys.stderr)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pdp.cli.auditing import Progress, directory, opener, recorded
-from pdp.cli.failure import FINE, USAGE, Failure
-from pdp.cli.reporting import add_output, add_period, asked, clock, facts, named, period
+from pdp.cli.auditing import Progress, directory, recorded
+from pdp.cli.failure import USAGE, Failure
+from pdp.cli.reporting import add_output, add_period, asked, clock, facts, finished, named, period, reading
 from pdp.cli.sheet import Grid, Sheet, columns, emit
 from pdp.cli.terminal import count
 
@@ -25,7 +26,7 @@ def add(reports: Any) -> None:
             "Whom an incident touched: patients, people, records and period, and the worksheet of the four factors "
             "(45 CFR 164.402(2)) with what the log knows. For the inquiry alone: nothing is withheld from it."
         ),
-        epilog="exit codes: 0 made, 2 usage",
+        epilog="exit codes: 0 made, 2 usage, 4 made, and there are records of which nobody can tell",
     )
     parser.add_argument("--patient", default="", metavar="ID", help="only what was about this patient")
     parser.add_argument("--subject", default="", metavar="ID", help="only what this person asked for")
@@ -36,10 +37,10 @@ def add(reports: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit.deeds import Sought, deed, is_deed
+    from pdp.audit.deeds import Deed, Sought, deed
     from pdp.audit.evidence import EvidenceError
     from pdp.audit.incident import incident
-    from pdp.audit.within import Coverage, within
+    from pdp.audit.within import Coverage
 
     now = clock()
     when = period(args, now)
@@ -56,18 +57,23 @@ def run(args: argparse.Namespace) -> int:
     }
     hidden = {name: {"type": kind, "id": identifier} for name, (kind, identifier) in who.items()}
     recorded(where, "audit.read", asked("report incident", when), hidden)
-    opens = opener(where, args)
-    sought = {name: Sought(kind, identifier, opens) for name, (kind, identifier) in who.items()}
     coverage, progress = Coverage(when), Progress("records")
+    log = reading(args, where, progress)
+    sought = {name: Sought(kind, identifier, log.opener) for name, (kind, identifier) in who.items()}
+
+    def deeds() -> Iterator[Deed]:
+        subject = ":".join(who["subject"]) if "subject" in who else ""
+        for leaf in log.decisions(coverage, who.get("patient", ("", ""))[1], subject, args.patient_type):
+            coverage.saw(leaf)
+            yield deed(leaf)
+
     try:
-        leaves = within(where, opens, coverage, ("decision", "decision.results"), (), progress)
-        deeds = (deed(each) for each in leaves if is_deed(each))
-        found = incident(deeds, opens, sought.get("patient"), sought.get("subject"), args.patient_type)
+        found = incident(deeds(), log.opener, args.patient_type)
         progress.end()
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more") from error
     emit(_sheet(found, sought, coverage, now), args.output, args.all)
-    return FINE
+    return finished(coverage)
 
 
 def _sheet(found: Incident, sought: dict[str, Sought], coverage: Coverage, now: int) -> Sheet:
@@ -98,8 +104,6 @@ def _sheet(found: Incident, sought: dict[str, Sought], coverage: Coverage, now: 
     notes = []
     if found.unknown:
         notes.append(f"{count(found.unknown, 'record')} do not say whose data it was: there may be more patients.")
-    if found.uncertain:
-        notes.append(f"{count(found.uncertain, 'record')} could not be opened, and may belong to it or not.")
     if len(found.patients) >= MANY:
         notes.append(f"{MANY} patients or more: the Secretary and the media may have to be told (164.406, 164.408).")
     data = {"report": "incident", "made": coverage.at(now), "coverage": coverage.members(now), **members(found)}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pdp.cli.auditing import Progress, directory, opener, recorded
+from pdp.cli.auditing import Progress, directory, recorded
 from pdp.cli.failure import FINE, USAGE, Failure
-from pdp.cli.reporting import add_output, asked, clock, named
+from pdp.cli.reporting import add_output, asked, clock, named, reading
 from pdp.cli.sheet import Grid, Sheet, columns, emit
 
 
@@ -89,13 +89,11 @@ def _suspend(args: argparse.Namespace, where: Any) -> int:
 
 def _read(args: argparse.Namespace, where: Any) -> Any:
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.period import ALWAYS, Period
     from pdp.audit.suspensions import KIND, suspensions
-    from pdp.audit.within import Coverage, within
 
     progress = Progress("records")
     try:
-        found = suspensions(within(where, opener(where, args), Coverage(Period(*ALWAYS)), (KIND,), (), progress))
+        found = suspensions(reading(args, where, progress).told(KIND))
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more") from error
     progress.end()

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdp.cli.auditing import add_directory
-from pdp.cli.failure import USAGE, Failure
+from pdp.cli.failure import FINE, INCOMPLETE, USAGE, Failure
 from pdp.cli.sheet import FORMATS
 
 if TYPE_CHECKING:
     from pdp.audit.period import Period
-    from pdp.audit.within import Coverage
+    from pdp.audit.within import Coverage, Reading
 
 DAY_FORMAT = "2026, 2026-03, 2026-03-04 or 2026-03-04T08:00+01:00"
 
@@ -35,6 +35,9 @@ def add_period(parser: argparse.ArgumentParser, last: str = "") -> None:
 def add_output(parser: argparse.ArgumentParser) -> None:
     add_directory(parser)
     parser.add_argument("--output", choices=FORMATS, default="human")
+    parser.add_argument(
+        "--whole", action="store_true", help="read every record whole, whatever its place and bytes say"
+    )
     parser.add_argument("--all", action="store_true", help="show also what is too long to be read")
 
 
@@ -135,10 +138,12 @@ def facts(coverage: Coverage, now: int) -> list[tuple[str, str]]:
     found = [("period", coverage.period.text), ("log", coverage.sentence(now)), ("made", coverage.at(now))]
     if coverage.waiting:
         found.append(("not sealed yet", f"{coverage.waiting:,} records: they can be proven in a moment"))
-    if coverage.undated:
-        found.append(("without a time", f"{coverage.undated:,} records say no time, and are in no period"))
     for word, number in sorted(coverage.unopened.items()):
         found.append((f"{word} records", f"{number:,} could not be opened: {WHY[word]}"))
+    for word, number in sorted(coverage.unjudged.items()):
+        why = WHY.get(word, word)
+        found.append(("CANNOT BE TOLD", f"{number:,} records may belong here or not: {why}"))
+    found += [("note", each) for each in coverage.notes]
     return found
 
 
@@ -146,9 +151,29 @@ WHY = {
     "erased": "the keys of their day were erased",
     "locked": "the keys are not here",
     "damaged": "they are not what was written",
+    "no-name": "they do not say whom they are about",
+    "no-time": "they say no time",
+    "pruned": "they were old, and were taken out of the log",
+    "missing": "they are not there, and nothing says that they were pruned",
+    "malformed": "they are no records",
+    "unsealed": "the write-ahead log cannot be read",
+    "lost-first": "the record that they go on with is not there",
 }
 
 
 def tallied(counter: Any) -> list[str]:
     """`read Record 3x`, most frequent first."""
     return [f"{name} {times:,}x" for name, times in sorted(counter.items(), key=lambda each: (-each[1], each[0]))]
+
+
+def reading(args: argparse.Namespace, where: Path, progress: Callable[[int, int], None]) -> Reading:
+    """The log, with the keys that there are."""
+    from pdp.audit.within import Reading
+    from pdp.cli.auditing import opener
+
+    return Reading(where, opener(where, args), progress, thorough=args.whole)
+
+
+def finished(coverage: Coverage) -> int:
+    """The exit code: is there anything of which nobody could tell?"""
+    return INCOMPLETE if coverage.unjudged else FINE
