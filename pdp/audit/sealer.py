@@ -38,6 +38,8 @@ MAX_RECORDS: Final = 65_536
 MAX_BYTES: Final = 32 * 1_048_576
 EPOCH_SECONDS: Final = 30 * 86_400
 CLOSED: Final = b'"event":"closed"'
+GRACE_SECONDS: Final = 10
+"""For writers to take their slots after a start."""
 _BOOT: Final = 12
 """Characters of a stream's name after its last slash."""
 
@@ -223,9 +225,11 @@ class Sealer:
         period = int(self._every * 1_000_000_000)
         for source in self._slots(self.directory):
             number = source.number
-            if number in batch.fresh or number not in self._heard:
+            if number in batch.fresh:
                 self._heard[number] = now
                 self._ended.discard(number)
+            elif number not in self._heard:  # We have just begun, and writers perhaps too.
+                self._heard[number] = now - max(0, 2 * period - GRACE_SECONDS * 1_000_000_000)
             elif number not in self._ended and now - self._heard[number] >= 2 * period:
                 self._heard[number] = now
                 if not source.owned:

@@ -260,6 +260,22 @@ def test_the_sealer_says_which_writer_was_killed_before_its_silence_counts(
     assert b'"of":"%s/0"' % ORIGIN.encode() in told[0]
 
 
+def test_a_sealer_that_begins_says_soon_who_is_gone(two: tuple[Stream, Stream], tmp_path: Path) -> None:
+    """The whole host had ended; of its writers one comes back, and the other one never."""
+    for each in two:
+        minutes(each, 1, 3)
+    sealed(tmp_path, NOW + 4 * MINUTE)
+    two[1].beat(86_400, "opened")
+    ours = sealer(tmp_path, heartbeat_seconds=60.0)
+    for second in range(0, 20, 5):
+        ours.step(NOW + (86_400 + second) * SECOND)
+    minutes(two[1], 1_441, 1_444)
+    for second in range(20, 30, 5):
+        ours.step(NOW + (86_400 + 240 + second) * SECOND)
+    ours.close()
+    assert kinds(tmp_path) == []
+
+
 def test_a_writer_that_is_there_and_silent_is_not_said_to_be_gone(two: tuple[Stream, Stream], tmp_path: Path) -> None:
     import fcntl
 
