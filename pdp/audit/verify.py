@@ -148,6 +148,8 @@ class _Verifier:
             report.findings.append(Finding(Kind.NO_LOG, str(self._directory)))
             return report
         self._origin = report.origin = self._name(published, last)
+        # The key of another log signs nothing of this one, also where both are known.
+        self._vkeys = [each for each in self._vkeys if each.name == self._origin]
         self._streams = Streams(self._origin)
         self._known = pruned.NOTHING
         self._roots = Roots(self._log)

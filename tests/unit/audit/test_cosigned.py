@@ -180,3 +180,18 @@ def test_where_witnesses_are_asked_for_a_proof_without_them_is_none(there: Path)
     proof.check(made, keys, TWO_OF_THREE)
     with pytest.raises(ProofError):
         proof.check(made.replace(b"a.example ", b"d.example "), keys, TWO_OF_THREE)
+
+
+def test_the_key_of_another_log_signs_nothing_of_this_one(there: Path) -> None:
+    """Where a policy names the logs of a fleet: each host has a key, and only its own."""
+    own = published(there / "keys")[0]
+    other = note.verifier("pdp.example/host-2", PRIVATE["a"])
+    data = (there / "log/checkpoint").read_bytes()
+    text = note.parse(data).text
+    forged = note.sign(text, other.name, PRIVATE["a"])
+    for name in ("checkpoint", checkpoint.place(400)):
+        (there / "log" / name).write_bytes(forged)
+    assert Kind.FOREIGN_KEY in [each.kind for each in verify(there, [own, other]).findings]
+    (there / "log/checkpoint").write_bytes(data)
+    (there / "log" / checkpoint.place(400)).write_bytes(data)
+    assert verify(there, [own, other]).findings == []
