@@ -172,6 +172,7 @@ def test_deleting_overwriting_adding_and_setting_back_are_found(host: Host, ship
         ("deleted", "tile/0/000"),
         ("written-over", "tile/entries/001"),
         ("other-content", "tile/entries/001"),
+        ("not-locked", "tile/entries/001"),  # What was put over it.
         ("not-in-the-log", beyond),
     }
 
