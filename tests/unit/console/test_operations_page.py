@@ -20,7 +20,7 @@ def test_every_metric_of_the_page_is_exposed() -> None:
 
 
 def test_every_problem_of_the_page_is_one_that_ready_says() -> None:
-    sources = "".join((ROOT / f"pdp/serve/{name}.py").read_text("utf-8") for name in ("worker", "sessions"))
+    sources = "".join((ROOT / f"pdp/serve/{name}.py").read_text("utf-8") for name in ("worker", "sessions", "ladder"))
     table = PAGE.split("| problem | what to do |")[1]
     said = [
         word for line in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in re.findall("`([^`]+)`", line)
