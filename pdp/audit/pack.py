@@ -97,8 +97,9 @@ def make(
         raise EvidenceError("the key has the name of the log; it needs one of its own")
     made = Made(own[0].name if own else verified.origin, begin, end, 0, [], [], found)
     temporary = path.with_name(path.name + ".tmp")
+    opened = temporary.open("xb")
     try:
-        with temporary.open("xb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        with opened as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
             temporary.chmod(0o600)
             out = _Tar(tar)
             _log(out, log, made, records, progress)
@@ -109,11 +110,10 @@ def make(
             out.add("README.txt", README.encode())
             _sign(out, made, period, name, key, now, records)
         temporary.rename(path)
-    except (FileExistsError, ProofError) as error:
+    except ProofError as error:
         raise EvidenceError(f"the pack cannot be made: {error}") from error
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
     made.files = len(out.files)
     return made
 

@@ -127,7 +127,11 @@ def _sheet(found: Accounting, patient: Sought, coverage: Coverage, now: int) -> 
         "report": "disclosures",
         "patient": {"type": patient.kind, "id": patient.id},
         "made": coverage.at(now),
-        "coverage": {name: said for name, said in coverage.members(now).items() if name[:7] != "records"},
+        "coverage": {
+            name: said
+            for name, said in coverage.members(now).items()
+            if not name.startswith("records_not") and name != "records"
+        },
         "disclosures": [row.members() for row in found.rows],
         "excluded": dict(found.excluded),
         "incomplete": found.incomplete,

@@ -370,3 +370,16 @@ def test_a_worker_that_was_silent_is_a_gap_also_over_a_new_start_and_to_the_end(
         (at("2026-03-01T10:01:00Z"), at("2026-03-01T10:09:00Z")),
         (at("2026-03-01T10:09:00Z"), at("2026-03-01T11:00:00Z")),
     ]
+
+
+def test_a_bundle_that_is_gone_is_counted_and_is_no_answer(tmp_path: Path, report) -> None:
+    directory = tmp_path / "audit"
+    directory.mkdir()
+    written(directory, *(seen(f"2026-03-02T10:{number // 60:02}:{number % 60:02}Z") for number in range(600)))
+    sealed(directory)
+    (directory / "log/tile/entries/001").unlink()
+    for name in ("access", "disclosures", "incident"):
+        said = report(name, "--patient", "p1", *MARCH, "--output", "json")
+        assert said.code == 4
+        assert said.json["coverage"]["records_that_may_be_meant_or_not"]
+    assert "CANNOT BE TOLD" in report("access", "--patient", "p1", *MARCH).out
