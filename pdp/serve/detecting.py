@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STATUS: Final = "detect"
 NICE: Final = 10
-RETRY_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 2.0
 SIGNALS: Final = {signal.SIGTERM, signal.SIGINT}
 
 

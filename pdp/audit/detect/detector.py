@@ -115,6 +115,10 @@ class Detector:
         """What still waited for its turn."""
         return self._findings(self._order.rest())
 
+    def until(self, time: int) -> list[Finding]:
+        """What waited, where nothing from before `time` (microseconds) is still to come."""
+        return self._findings(self._order.until(time))
+
     def not_judged(self) -> dict[str, str]:
         """Rules that could not say anything, and why."""
         found = {}

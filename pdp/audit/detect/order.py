@@ -78,6 +78,11 @@ class Order:
                 del self._living[each]  # It comes back with its next heartbeat.
             self._slowest = min(self._living.values(), default=0)
 
+    def until(self, time: int) -> Iterator[Event]:
+        """Those whose turn it is when nothing from before `time` is still to come."""
+        while self._heads and self._heads[0][0] <= time:
+            yield self._next()
+
     def dump(self) -> list[Any]:
         return [self.newest, self._began, self._living]
 

@@ -68,11 +68,14 @@ class Watch:
         for leaf in islice(sealed(self._directory, self._opener, self.next), BATCH):
             self._told(self.detector.feed(leaf), now)
             self.next = (self.next if leaf.index is None else leaf.index) + 1
+        more = self.next < sealed_size(self._directory)
+        if not more:  # The sealer takes from every writer at once: who is read to the end has them all.
+            self._told(self.detector.until(int(now * 1_000_000) - self._rules.margin), now)
         if self.outbox.deliver(now):
             self.outbox.save()
         if now - self._saved >= SAVED_SECONDS:
             self.save(now)
-        return self.next < sealed_size(self._directory)
+        return more
 
     def save(self, now: float) -> None:
         """What was learned so far. What still waits for its turn is read again."""

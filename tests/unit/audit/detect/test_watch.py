@@ -143,7 +143,16 @@ def test_it_goes_on_where_it_was_with_what_it_had_learned(site: Site) -> None:
     assert [each.members["rule"] for each in site.told()] == ["M11"]
     kept = json.loads((site.directory / "detect" / "state.json").read_text())
     assert (site.directory / "detect" / "state.json").stat().st_mode & 0o777 == 0o600
-    assert kept["next"] == 0
+    assert kept["next"] > 0
+
+
+def test_who_has_read_to_the_end_waits_for_nobody_but_the_margin(site: Site) -> None:
+    site.accesses("pat-1")
+    watch = site.watch()
+    watch.step(NOON / 1e6 + 9)
+    assert site.told() == []
+    watch.step(NOON / 1e6 + 12)
+    assert [each.members["rule"] for each in site.told()] == ["M18"]
 
 
 def test_batches_end_and_go_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
