@@ -16,7 +16,7 @@ from typing import Final
 from pdp.audit.asked import PATIENT, Asked, Question
 from pdp.audit.leaf import CLEAR, Leaf, Opener
 from pdp.audit.period import ALWAYS, Period, shown
-from pdp.audit.query import Search, Tally
+from pdp.audit.query import PRUNED, Search, Tally
 
 QUIET: Final = 120_000_000
 """A log in use has a record at least so often (a heartbeat): what is longer ago is not spoken of."""
@@ -46,7 +46,8 @@ class Coverage:
 
     def took(self, tally: Tally) -> None:
         self.first, self.last = tally.first, tally.last
-        self.unjudged.update(tally.unjudged)
+        for why, number in tally.unjudged.items():
+            self.unjudged[why] = max(self.unjudged[why], number)
         self.notes += tally.notes
 
     def lacks(self, now: int) -> list[str]:
@@ -115,9 +116,16 @@ class Reading:
         asked = Asked(patient=patient, subject=subject, period=coverage.period, patient_type=patient_type)
         yield from self.asked(asked, coverage)
 
-    def told(self, *kinds: str, period: Period | None = None) -> list[Leaf]:
-        """What people and programs put on record, of these kinds, whenever that was."""
-        return list(self.asked(Asked(kinds=frozenset(kinds), period=period)))
+    def told(self, coverage: Coverage, *kinds: str) -> list[Leaf]:
+        """What people and programs put on record, of these kinds, whenever that was. What is missing is counted, since
+        it may be such a record.
+        """
+        every = Coverage(Period(*ALWAYS))
+        found = list(self.asked(Asked(kinds=frozenset(kinds)), every))
+        for why, number in every.unjudged.items():
+            if why != PRUNED:  # It was kept for as long as it could matter.
+                coverage.unjudged[why] = max(coverage.unjudged[why], number)
+        return found
 
 
 def moment(time: int) -> str:

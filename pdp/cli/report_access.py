@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         return False
 
     try:
-        told = log.told(*KINDS)
+        told = log.told(coverage, *KINDS)
         hidden, by_hand = silence(told, patient, now), named_by_hand(told)
         leaves = log.decisions(coverage, identifier, patient_type=kind)
         found = access(map(deed, leaves), log.opener, {*EMERGENCY, *args.emergency}, withheld)

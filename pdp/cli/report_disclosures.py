@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     patient = Sought(kind, identifier, log.opener)
     try:
         leaves = log.decisions(coverage, identifier, patient_type=kind)
-        found = accounting(leaves, log.told(*KINDS), patient, when, now, purposes, args.each)
+        found = accounting(leaves, log.told(coverage, *KINDS), patient, when, now, purposes, args.each)
         progress.end()
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from pdp.cli.auditing import Progress, directory, recorded
@@ -89,14 +90,18 @@ def _suspend(args: argparse.Namespace, where: Any) -> int:
 
 def _read(args: argparse.Namespace, where: Any) -> Any:
     from pdp.audit.evidence import EvidenceError
+    from pdp.audit.period import ALWAYS, Period
     from pdp.audit.suspensions import KIND, suspensions
+    from pdp.audit.within import Coverage
 
-    progress = Progress("records")
+    progress, coverage = Progress("records"), Coverage(Period(*ALWAYS))
     try:
-        found = suspensions(reading(args, where, progress).told(KIND))
+        found = suspensions(reading(args, where, progress).told(coverage, KIND))
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more") from error
     progress.end()
+    if coverage.unjudged:
+        print("pdp: parts of the log cannot be read: there may be more suspensions", file=sys.stderr)
     return found
 
 

@@ -383,3 +383,26 @@ def test_a_bundle_that_is_gone_is_counted_and_is_no_answer(tmp_path: Path, repor
         assert said.code == 4
         assert said.json["coverage"]["records_that_may_be_meant_or_not"]
     assert "CANNOT BE TOLD" in report("access", "--patient", "p1", *MARCH).out
+
+
+def test_where_details_were_erased_the_accesses_are_still_there_and_it_is_said(tmp_path: Path, report) -> None:
+    directory = tmp_path / "audit"
+    directory.mkdir()
+    veil = Veil(directory)
+    veil.make()
+    written(directory, seen("2026-03-02T10:00:00Z"), seen("2026-03-03T10:00:00Z"), veil=veil)
+    search = seen("2026-03-02T11:00:00Z", "piet", "", "", action="search", kind="Patient", found=("p1",))
+    written(directory, search, veil=veil)
+    sealed(directory)
+    assert main(["audit", "keys", "erase", "--day", "2026-03-02", "--yes", "--directory", str(directory)]) == 0
+    said = report("access", "--patient", "p1", *MARCH, "--output", "json")
+    assert said.code == 4  # Whom the search named, nobody can tell any more.
+    assert said.json["coverage"]["records_that_may_be_meant_or_not"] == {"erased": 1}
+    (nina,) = people(said).values()
+    assert (nina["times"], nina["not_opened"]) == (2, 1)
+
+
+def test_a_suspension_in_a_part_that_cannot_be_read_is_not_overlooked(disclosing: Path, report) -> None:
+    entries = max((disclosing / "log/tile/entries/000.p").iterdir(), key=lambda each: int(each.name))
+    entries.unlink()
+    assert report("access", "--patient", "p1", "--in", "2020").code == 4
