@@ -28,12 +28,13 @@ first instant of that day, as `to` the last, in UTC. No `from`: since ever. No `
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pdp.audit.detect.tables import ContextError, Row, Span, entities, moment, rows, told
+from pdp.audit.detect.tables import EVER, ContextError, Row, Span, entities, moment, rows, told
 
 STAFF: Final = "user"
 PATIENT: Final = "Patient"
@@ -41,6 +42,8 @@ MEMBER: Final = "member"
 UNIT: Final = "Unit"
 TABLES: Final = ("appointments", "orders", "encounters", "claims")
 """What happens to patients: all of one shape."""
+SHIFTS_AT_ONCE: Final = 8
+"""Of one person: more of them do not overlap."""
 SCHEDULE_NEAR: Final = 3_600_000_000
 """Who is about to begin, or has just ended, works where that shift is."""
 
@@ -153,12 +156,20 @@ class Context:
         """Where somebody works: the own unit, that of the shift that is on, and that of a call."""
         person = self.person(staff)
         found = {person.unit} if person.unit else set()
-        for shift in self.schedule.get(staff, ()):
-            if shift.unit and shift.kind != "leave" and shift.start - SCHEDULE_NEAR <= time < shift.end + SCHEDULE_NEAR:
+        for shift in self.shifts(staff, time, SCHEDULE_NEAR):
+            if shift.unit:
                 found.add(shift.unit)
         if person.on_call is not None and person.on_call.start <= time < person.on_call.end:
             found.add(person.on_call.unit)
         return found
+
+    def shifts(self, staff: str, time: int, slack: int) -> Iterator[Span]:
+        """Those that are on, `slack` before and after included; leave is none."""
+        known = self.schedule.get(staff, [])
+        at = bisect_right(known, (time + slack, EVER + 1))
+        for shift in known[max(0, at - SHIFTS_AT_ONCE) : at]:
+            if shift.kind != "leave" and time < shift.end + slack:
+                yield shift
 
     def within(self, unit: str, units: set[str]) -> bool:
         """Is it one of these, or part of one? The house itself, of which all is part, says nothing."""

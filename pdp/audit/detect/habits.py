@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,11 +9,10 @@ from pdp.audit.deeds import text
 from pdp.audit.detect.access import Access, Event, Note
 from pdp.audit.detect.hits import Facts, Hit, hit, mark, marked, once, others
 from pdp.audit.detect.rules import Rule
-from pdp.audit.detect.tables import EVER, Span
 from pdp.audit.detect.window import DAY, State
 
 NEAR: Final = 8
-"""Shifts that can be on at one time, at most."""
+"""Among the last shifts of a plan is the one that ends last."""
 REVIEWS: Final = frozenset({"btg.review", "case.disposition"})
 MONTH: Final = 30 * DAY
 
@@ -27,7 +25,7 @@ def off_shift(rule: Rule, state: State, event: Event, facts: Facts) -> Iterator[
     if not shifts:
         facts.unscheduled += 1
         return
-    if _there(shifts, event.time, rule.number("slack")):
+    if _there(rule, event, facts):
         return
     if facts.role(event) in rule.names("at_home") and facts.explained(rule, event):
         return
@@ -39,12 +37,12 @@ def off_shift(rule: Rule, state: State, event: Event, facts: Facts) -> Iterator[
         yield hit(event, points, f"{len(window.counts)} patients {where}", window, False)
 
 
-def _there(shifts: list[Span], time: int, slack: int) -> bool:
+def _there(rule: Rule, event: Access, facts: Facts) -> bool:
     """On shift, or before the plan begins, or after it ends."""
-    at = bisect_right(shifts, (time + slack, EVER + 1))
-    if at == 0 or max(each.end for each in shifts[-NEAR:]) + slack <= time:
+    shifts, slack = facts.context.schedule[event.who], rule.number("slack")
+    if event.time + slack < shifts[0].start or max(each.end for each in shifts[-NEAR:]) + slack <= event.time:
         return True
-    return any(each.kind != "leave" and time < each.end + slack for each in shifts[max(0, at - NEAR) : at])
+    return any(facts.context.shifts(event.who, event.time, slack))
 
 
 def emergency(rule: Rule, state: State, event: Event, facts: Facts) -> Iterator[Hit]:
