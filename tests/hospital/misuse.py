@@ -191,7 +191,9 @@ class Misuse(Snooping):
             (self.people.of_staff[each], patient)
             for patient in self.living
             for each in patient.excludes
-            if each not in self.taken and len(self.shifts(self.people.of_staff[each])) > 3
+            if each not in self.taken
+            and self.people.of_staff[each].left is None
+            and len(self.shifts(self.people.of_staff[each])) > 3
         ]
         if not found:
             return
