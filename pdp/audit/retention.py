@@ -84,6 +84,7 @@ class Plan:
     size_bytes: int = 0  # of their records
     first: int = 0  # time of the oldest record that would go
     last: int = 0
+    unshipped: int | None = None  # from here on some target lacks records, so they stay
     marked: Marked = field(default_factory=Marked)
     streams: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
@@ -185,15 +186,25 @@ def _until(found: list[PolicySet]) -> list[PolicySet]:
 
 
 def plan(
-    directory: Path, retention: Retention, opener: Opener, now: int, progress: Progress = lambda _, __: None
+    directory: Path,
+    retention: Retention,
+    opener: Opener,
+    now: int,
+    progress: Progress = lambda _, __: None,
+    shipped: int | None = None,
 ) -> Plan:
-    """What may go. `now`: microseconds since the epoch. Changes nothing. Raises EvidenceError."""
+    """What may go. `now`: microseconds since the epoch. `shipped`: from which index on some target still lacks records
+    (None: there is no target). Changes nothing. Raises EvidenceError.
+    """
     log = directory / LOG
     made = Plan(retention.cutoff(now), sealed_size(directory), pruned.read(log))
     made.marked = marked(directory, opener, progress)
     made.streams = dict(made.before.streams)
     keeping = _Keeping(made, opener)
     whole = made.size >> tiles.HEIGHT
+    if shipped is not None:
+        made.unshipped = shipped
+        whole = min(whole, shipped >> tiles.HEIGHT)
     for number in range(whole):
         if made.before.gone(number) and not (log / tiles.place(tiles.ENTRIES, number)).exists():
             made.min_index = (number + 1) * WIDTH

@@ -14,8 +14,9 @@ from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
     from pdp.audit.period import Period
-    from pdp.audit.pruned import Pruned, Retention
+    from pdp.audit.pruned import Pruned
     from pdp.audit.retention import Hold, Plan
+    from pdp.config import Settings
 
 SHOWN: Final = 40
 SEALED_SECONDS: Final = 60.0
@@ -173,18 +174,22 @@ def _origin(where: Path) -> str:
 
 def _planned(args: argparse.Namespace, where: Path) -> Plan:
     from pdp.audit.retention import plan
+    from pdp.audit.ship import floor
 
     progress = Progress("records")
-    made = plan(where, _retention(), opener(where, args), time.time_ns() // 1_000, progress)
+    settings = _settings()
+    targets = [each.name for each in settings.shipping] if where.resolve() == settings.audit_dir.resolve() else None
+    now = time.time_ns() // 1_000
+    made = plan(where, settings.retention, opener(where, args), now, progress, floor(where, targets))
     progress.end()
     return made
 
 
-def _retention() -> Retention:
+def _settings() -> Settings:
     from pdp.config import ConfigError, load
 
     try:
-        return load(dict(os.environ), Path.cwd()).retention
+        return load(dict(os.environ), Path.cwd())
     except ConfigError as error:
         listed = "\n".join(f"  {each}" for each in error.problems)
         raise Failure(f"the settings cannot be used:\n{listed}", "they say how long records are kept") from error
@@ -223,6 +228,10 @@ def _say(made: Plan, hashes: bool) -> None:
         until = "in effect" if each.last is None else f"last in effect {stamp(each.last)}"
         if each.last is None or each.last >= made.cutoff:
             print(f"keep the policy set {printable(each.digest[:19])}: {until}")
+    if made.unshipped is not None and made.unshipped < made.size:
+        print(
+            f"stays: from record {made.unshipped} on a target of [ship] has not confirmed; see `pdp audit ship status`"
+        )
     if not made.dropped:
         print(paint()("green", "nothing would go"))
 
@@ -236,6 +245,7 @@ def _members(made: Plan, hashes: bool) -> dict[str, Any]:
         "min_index": made.min_index,
         "min_index_now": made.before.min_index,
         "bundles": made.dropped,
+        "not_shipped_from": made.unshipped,
         "records": made.records,
         "bytes": made.size_bytes,
         "hashes": "kept" if made.pruned(hashes).hashes else "dropped",

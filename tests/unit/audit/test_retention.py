@@ -101,6 +101,12 @@ def test_only_bundles_that_are_old_from_the_first_record_to_the_last_may_go(ther
     assert bundles(there) == list(range(7))
 
 
+def test_what_some_target_still_lacks_stays(there: Path) -> None:
+    for shipped, bundles in ((0, 0), (255, 0), (256, 1), (700, 2), (10_000, planned(there).dropped)):
+        made = plan(there, YEARS, PLAIN, NOW, shipped=shipped)
+        assert (made.dropped, made.min_index, made.unshipped) == (bundles, bundles * 256, shipped)
+
+
 def test_a_record_that_says_no_time_is_never_old(tmp_path: Path) -> None:
     made = planned(old(tmp_path, 3, each=lambda number: ' ,"ts":"no time"' if number == 300 else ""))
     assert made.min_index == 256
