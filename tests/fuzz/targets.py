@@ -25,6 +25,7 @@ from pdp.identity.jwk import key
 from pdp.identity.keys import SourceError, key_set
 from pdp.identity.proofs import Proofs
 from pdp.model.request import RequestError, strict_json
+from tests.fuzz.detecting import facts_file, judged_record, rules_file
 
 
 def raw_path(data: bytes) -> None:
@@ -229,4 +230,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "proof": dpop_proof,
     "request_names": request_names,
     "detail": hidden_detail,
+    "judged_record": judged_record,
+    "facts_file": facts_file,
+    "rules_file": rules_file,
 }

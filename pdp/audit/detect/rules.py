@@ -155,6 +155,8 @@ def _over(shipped: dict[str, Any], own: dict[str, Any], where: str, problems: li
         elif usual is None:
             close = get_close_matches(key, shipped, 1, 0.6)
             problems.append(f"`{place}` is not known{f'; did you mean `{close[0]}`?' if close else ''}")
+        elif key == "kind" and value != usual:
+            problems.append(f"`{place}` cannot be changed: it is what the rule does")
         elif type(value) is not type(usual):
             problems.append(f"`{place}` must be {_NAMES[type(usual)]}")
         elif isinstance(value, dict):
@@ -235,7 +237,7 @@ def _rule(name: str, table: dict[str, Any], templates: set[str], problems: list[
         elif key in _PLAIN:
             given[key] = value
         else:
-            options[key] = _time(value, where, problems) if key in _TIMES and isinstance(value, str) else value
+            options[key] = _option(key, value, where, problems)
         if _negative(value):
             problems.append(f"`{where}` must not be negative")
     if isinstance(table.get("needs"), list):
@@ -243,6 +245,17 @@ def _rule(name: str, table: dict[str, Any], templates: set[str], problems: list[
     for each in sorted(given.get("explained_by", frozenset()) - templates - {ALL}):
         problems.append(f"`rule.{name}.explained_by` names no explanation: {each}")
     return Rule(id=name, options=options, **given)
+
+
+def _option(key: str, value: Any, where: str, problems: list[str]) -> Any:
+    if isinstance(value, list):
+        _texts(value, where, problems)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            _texts(each, f"{where}.{name}", problems)
+    elif key in _TIMES and isinstance(value, str):
+        return _time(value, where, problems)
+    return value
 
 
 def _negative(value: Any) -> bool:

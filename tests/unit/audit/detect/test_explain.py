@@ -166,6 +166,9 @@ def test_a_template_that_is_switched_off_or_added_by_the_operator(tmp_path: Path
         ('[explanation.all]\nfacts = "stars"\n', "must be one of"),
         ("[settings]\nalert_score = -1\n", "must not be negative"),
         ('[rule.M1]\nroles = { nurse = "many" }\n', "must give whole numbers"),
+        ("[rule.M13.labels]\nNEW = 3\n", "`rule.M13.labels.NEW` must list texts"),
+        ("[rule.M18]\noverriding = [[1]]\n", "`rule.M18.overriding` must list texts"),
+        ('[rule.M1]\nkind = "own"\n', "cannot be changed"),
         ("= 1", "is no TOML"),
     ],
 )
