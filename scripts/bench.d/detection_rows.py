@@ -1,6 +1,6 @@
 """How well detection does on the synthetic hospital, beside two peers that are simpler. Not a timing, but for its rate.
 
-The hospitals are drawn by seeds that no threshold was chosen on.
+Whoever tunes a threshold uses other seeds than these.
 """
 
 from __future__ import annotations

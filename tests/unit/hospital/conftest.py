@@ -1,4 +1,4 @@
-"""One small hospital, written once for all tests that look at it. Nothing was tuned on its seed."""
+"""One small hospital, written once for all tests that look at it. Nobody tunes on its seed."""
 
 from __future__ import annotations
 
