@@ -59,7 +59,9 @@ class Rule:
         return tuple(self.options[name])
 
     def suppresses(self, template: str) -> bool:
-        return bool(template) and (ALL in self.explained_by or template in self.explained_by)
+        if not template or f"-{template}" in self.explained_by:
+            return False
+        return ALL in self.explained_by or template in self.explained_by
 
     def missing(self, there: set[str]) -> tuple[str, ...]:
         """Of `needs`, what is not there; `a|b` is either."""
@@ -242,7 +244,8 @@ def _rule(name: str, table: dict[str, Any], templates: set[str], problems: list[
             problems.append(f"`{where}` must not be negative")
     if isinstance(table.get("needs"), list):
         given["needs"] = tuple(table["needs"])  # In their order.
-    for each in sorted(given.get("explained_by", frozenset()) - templates - {ALL}):
+    excepted = {f"-{each}" for each in templates}
+    for each in sorted(given.get("explained_by", frozenset()) - templates - excepted - {ALL}):
         problems.append(f"`rule.{name}.explained_by` names no explanation: {each}")
     return Rule(id=name, options=options, **given)
 

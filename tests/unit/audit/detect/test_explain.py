@@ -180,6 +180,11 @@ def test_a_rules_file_with_a_mistake_is_refused_with_what_to_do(tmp_path: Path, 
     assert said in str(caught.value)
 
 
+def test_all_explanations_but_one(tmp_path: Path) -> None:
+    rule = next(each for each in load().rules if each.id == "M4")
+    assert [rule.suppresses(each) for each in ("visit", "colleague", "")] == [True, False, False]
+
+
 def test_thresholds_of_single_roles_and_of_types_of_subjects(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text('[rule.M11]\nthreshold = 9\nroles = { nurse = 3, ":service" = 5 }\n')
