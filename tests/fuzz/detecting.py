@@ -14,7 +14,8 @@ from pdp.audit.evidence import EvidenceError
 from pdp.audit.leaf import PLAIN, leaf
 from tests.unit.audit.detect.house import NOON, NOW, access
 
-_DIRECTORY = Path(tempfile.mkdtemp(prefix="pdp-fuzz-"))
+_KEPT = tempfile.TemporaryDirectory(prefix="pdp-fuzz-")  # Until the process ends.
+_DIRECTORY = Path(_KEPT.name)
 _CONTEXT = Context()
 _CONTEXT.there |= {"entities", *READERS}
 _CONTEXT.care["appointments"]["p-1"] = []
