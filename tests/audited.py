@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pdp.audit.checkpoint import last
+from pdp.audit.journal.reader import slots
+from pdp.audit.journal.wal import Ticket
 from pdp.audit.leaf import CLEAR, PLAIN, Opener
-from pdp.audit.privacy import Keys, vault_of
-from pdp.audit.reader import slots
-from pdp.audit.tiles import records as sealed
-from pdp.audit.wal import Ticket
+from pdp.audit.tree.checkpoint import last
+from pdp.audit.tree.tiles import records as sealed
+from pdp.audit.veil.privacy import Keys, vault_of
 
 SAME = {"door", "pep", "search", "count"}
 DECISION = {"effect", "reason", "discarded", "errors", "obligations", "fields"}

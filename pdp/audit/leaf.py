@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from pdp.audit import checkpoint, merkle, state, tiles
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.reader import START, Corrupt, slots
+from pdp.audit.journal.reader import START, Corrupt, slots
+from pdp.audit.tree import checkpoint, merkle, state, tiles
 
 LOG: Final = "log"
 TRIES: Final = 5

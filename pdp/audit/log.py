@@ -1,6 +1,6 @@
 """The log of decisions, as a worker has it: opened after the fork, and again when its directory was moved or deleted.
 
-What is handed over is on disk when its ticket is done (`pdp.audit.wal`); nothing may be permitted before that.
+What is handed over is on disk when its ticket is done (`pdp.audit.journal.wal`); nothing may be permitted before that.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pdp.audit.decided import Found as Found
 from pdp.audit.decided import Record as Record
 from pdp.audit.decided import Refused as Refused
 from pdp.audit.decided import Who as Who
-from pdp.audit.effort import Effort
 from pdp.audit.evidence import EvidenceError as EvidenceError
-from pdp.audit.frames import CONTROL
-from pdp.audit.privacy import Veil
+from pdp.audit.journal.effort import Effort
+from pdp.audit.journal.frames import CONTROL
+from pdp.audit.journal.wal import Ticket, Wal
 from pdp.audit.record import payloads
-from pdp.audit.wal import Ticket, Wal
+from pdp.audit.veil.privacy import Veil
 
 LOOK_SECONDS: Final = 1.0
 
@@ -38,7 +38,7 @@ class Log:
         veil: Veil | None = None,
         **chosen: Any,
     ) -> None:
-        """`veil`: what records are hidden with; `chosen`: of `pdp.audit.wal.Wal`. Nothing is opened yet."""
+        """`veil`: what records are hidden with; `chosen`: of `pdp.audit.journal.wal.Wal`. Nothing is opened yet."""
         self._directory = directory
         self._origin = origin
         self._alarm = alarm

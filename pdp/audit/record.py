@@ -1,6 +1,6 @@
 """The JSON of what was decided, schema 1: UTF-8 (ASCII, in fact), one object, at most 65 535 bytes with its stamp.
 
-What stands at the top are codes, types, rule ids, and names that hide what they name (`pdp.audit.privacy`); the ids of
+What stands at the top are codes, types, rule ids, and names that hide what they name (`pdp.audit.veil`); the ids of
 people and things stand under `detail`, encrypted. Without a veil nothing is hidden, and ids stand under `detail` alone.
 `n` is random, so that the hash of a record tells nothing to who guesses at the rest. `stream`, `seq` and `prev` are put
 in by the write-ahead log. A page of a search that names more than fits goes on in records of kind `decision.results`.
@@ -38,7 +38,7 @@ LARGE: Final = 2_048
 
 
 class Hiding(Protocol):
-    """What a record is hidden with: `pdp.audit.privacy.Veil`."""
+    """What a record is hidden with: `pdp.audit.veil.privacy.Veil`."""
 
     patient_type: str
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pdp.audit.privacy import Veil, veil_of
+from pdp.audit.journal.wal import Wal
 from pdp.audit.record import VERSION, encoded, stamp
-from pdp.audit.wal import Wal
+from pdp.audit.veil.privacy import Veil, veil_of
 
 SEGMENT_BYTES: Final = 256 * 1_024
 FIRST_SLOT: Final = 200

@@ -144,7 +144,7 @@ def _accesses(case: Known, where: Path, opens: Opener) -> Iterable[Leaf]:
 
 
 def _access(leaf: Leaf) -> dict[str, Any]:
-    from pdp.audit.deeds import deed, text
+    from pdp.audit.asking.deeds import deed, text
 
     one = deed(leaf)
     return {
@@ -163,8 +163,8 @@ def _access(leaf: Leaf) -> dict[str, Any]:
 
 
 def _dispose(case: Known, where: Path, args: argparse.Namespace) -> int:
-    from pdp.audit import state
     from pdp.audit.detect.told import Teller
+    from pdp.audit.tree import state
 
     note = args.note.strip()
     if not note or len(note) > MAX_NOTE:

@@ -25,8 +25,8 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit import proof
-    from pdp.audit.merkle import ProofError
+    from pdp.audit.checking import proof
+    from pdp.audit.tree.merkle import ProofError
 
     asked = policy(args)
     given = keys(args.vkey) + (list(asked.logs) if asked is not None else [])

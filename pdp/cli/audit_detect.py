@@ -110,8 +110,8 @@ def _on_record(where: Path, opens: Any, detector: Any) -> None:
 
 
 def _record(where: Path, report: Report) -> None:
-    from pdp.audit import state
     from pdp.audit.detect.told import Teller
+    from pdp.audit.tree import state
 
     known = state.read(where)
     if known is None:

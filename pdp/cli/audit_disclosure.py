@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _bases() -> int:
-    from pdp.audit.bases import ACCOUNTED, EXCLUSIONS
+    from pdp.audit.reports.bases import ACCOUNTED, EXCLUSIONS
 
     print("accounted for:")
     for name, says in ACCOUNTED.items():
@@ -63,9 +63,9 @@ def _bases() -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from pdp.audit.bases import BASES
-    from pdp.audit.disclosures import KIND, said
-    from pdp.audit.within import moment
+    from pdp.audit.asking.within import moment
+    from pdp.audit.reports.bases import BASES
+    from pdp.audit.reports.disclosures import KIND, said
 
     if args.basis not in BASES:
         raise Failure(f"--basis {args.basis}: there is no such basis", "pdp audit disclosure list", USAGE)
@@ -100,7 +100,7 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _date(args: argparse.Namespace) -> int:
-    from pdp.audit.period import BadPeriod, period, zone
+    from pdp.audit.asking.period import BadPeriod, period, zone
 
     now = clock()
     if not args.date:

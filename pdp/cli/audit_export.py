@@ -44,10 +44,10 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pdp.audit.asking.period import BadPeriod, period, zone
     from pdp.audit.evidence import EvidenceError
     from pdp.audit.export import encoder, header
     from pdp.audit.leaf import CLEAR, PLAIN, leaves
-    from pdp.audit.period import BadPeriod, period, zone
 
     where = directory(args.directory)
     try:

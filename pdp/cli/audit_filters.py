@@ -18,11 +18,11 @@ from pdp.cli.terminal import Paint, printable
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from pdp.audit.asked import Asked, Thing
-    from pdp.audit.index import Places
+    from pdp.audit.asking.asked import Asked, Thing
+    from pdp.audit.asking.index import Places
+    from pdp.audit.asking.query import Search, Tally
+    from pdp.audit.asking.row import Row
     from pdp.audit.leaf import Opener
-    from pdp.audit.query import Search, Tally
-    from pdp.audit.row import Row
 
 PEOPLE: Final = ("patient", "subject", "resource")
 LITERALS: Final = {
@@ -87,7 +87,7 @@ def looked_up(args: argparse.Namespace, where: Path, looked: Search) -> Callable
     """Where the index says to look, if it may be asked and there is one."""
 
     def places(size: int) -> Places | None:
-        from pdp.audit import index
+        from pdp.audit.asking import index
 
         if args.scan or args.whole:
             return None
@@ -109,8 +109,8 @@ def looked_up(args: argparse.Namespace, where: Path, looked: Search) -> Callable
 
 def asked_of(args: argparse.Namespace, kinds: frozenset[str] | None = None) -> Asked:
     """Raises Failure."""
-    from pdp.audit import period
-    from pdp.audit.asked import PATIENT, SHOWN, Asked
+    from pdp.audit.asking import period
+    from pdp.audit.asking.asked import PATIENT, SHOWN, Asked
 
     when = None
     if hasattr(args, "within"):
@@ -138,7 +138,7 @@ def asked_of(args: argparse.Namespace, kinds: frozenset[str] | None = None) -> A
 
 def on_record(asked: Asked, opener: Opener) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """What is put on record of a question, and its detail: the ids of people and things stand nowhere else."""
-    from pdp.audit.asked import Question
+    from pdp.audit.asking.asked import Question
 
     question = Question(asked, opener)
     named: dict[str, Any] = {}
@@ -165,7 +165,7 @@ def on_record(asked: Asked, opener: Opener) -> tuple[dict[str, Any], dict[str, A
 
 def line(row: Row, zone: tzinfo, paint: Paint, short: bool = False) -> str:
     """One row for a person. Nothing in it can move the cursor. `short`: below a headline with the day and who."""
-    from pdp.audit.period import shown
+    from pdp.audit.asking.period import shown
 
     when = shown(row.moment, zone) if row.moment else "at no time"
     when = when[11:19] if short and row.moment else when
@@ -207,7 +207,7 @@ def record_of(row: Row) -> dict[str, Any]:
     """One row for a program. Times are UTC."""
     from datetime import UTC
 
-    from pdp.audit.row import COLUMNS
+    from pdp.audit.asking.row import COLUMNS
 
     found: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS if name != "time"}
     found["rules"] = list(row.rules)
@@ -262,7 +262,7 @@ def summary(tally: Tally, zone: tzinfo, period: str, shown: int) -> dict[str, An
 
 def say(tally: Tally, zone: tzinfo, zone_name: str, period: str, shown: int, paint: Paint) -> None:
     """The end of an answer for a person, on standard error: what it covers, and loudly what it does not."""
-    from pdp.audit.period import shown as moment
+    from pdp.audit.asking.period import shown as moment
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr)
@@ -292,7 +292,7 @@ class Out:
     """Rows as they come, in one of three forms."""
 
     def __init__(self, form: str, zone: tzinfo, paint: Paint) -> None:
-        from pdp.audit.row import COLUMNS
+        from pdp.audit.asking.row import COLUMNS
 
         self.form, self.zone, self.paint, self.rows = form, zone, paint, 0
         if form == "json":

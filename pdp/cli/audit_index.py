@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit import index
+    from pdp.audit.asking import index
     from pdp.audit.evidence import EvidenceError
     from pdp.audit.leaf import sealed_size
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _checked(found: Any, progress: Progress) -> int:
-    from pdp.audit import index
+    from pdp.audit.asking import index
 
     count = 0
     for count, each in enumerate(index.differences(found, progress), 1):

@@ -15,7 +15,7 @@ from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pdp.audit.vault import Day, Vault
+    from pdp.audit.veil.vault import Day, Vault
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
@@ -103,7 +103,7 @@ def _master(where: Path, keys: Vault, _args: argparse.Namespace) -> int:
 
 
 def _erase(where: Path, keys: Vault, args: argparse.Namespace) -> int:
-    from pdp.audit.vault import today
+    from pdp.audit.veil.vault import today
 
     named = args.before or args.day
     if not _DAY(named):

@@ -12,8 +12,8 @@ from pdp.cli.audit_filters import record_of
 from pdp.cli.failure import INCOMPLETE, Failure
 
 if TYPE_CHECKING:
-    from pdp.audit.note import VerifierKey
-    from pdp.audit.row import Row
+    from pdp.audit.asking.row import Row
+    from pdp.audit.tree.note import VerifierKey
 
 SUMMARY: Final = "summary.json"
 
@@ -23,7 +23,7 @@ class Proofs:
 
     def __init__(self, log: Path, to: str, keys: list[VerifierKey]) -> None:
         """Raises Failure."""
-        from pdp.audit import proof
+        from pdp.audit.checking import proof
         from pdp.audit.evidence import EvidenceError
 
         self._log, self._to, self._keys, self._count, self.missing = log, Path(to), keys, 0, 0
@@ -40,7 +40,8 @@ class Proofs:
 
     def add(self, row: Row, payload: bytes) -> None:
         """Raises EvidenceError, and Failure."""
-        from pdp.audit import merkle, proof
+        from pdp.audit.checking import proof
+        from pdp.audit.tree import merkle
 
         assert self._file is not None
         name = None
@@ -60,7 +61,7 @@ class Proofs:
 
     def end(self, said: dict[str, Any]) -> None:
         """`said`: of the answer as a whole. Raises EvidenceError, and Failure."""
-        from pdp.audit import proof
+        from pdp.audit.checking import proof
 
         assert self._file is not None
         note, head = proof.published(self._log, self._keys)

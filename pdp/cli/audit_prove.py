@@ -29,7 +29,7 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit import proof
+    from pdp.audit.checking import proof
     from pdp.audit.evidence import EvidenceError
 
     if not _NAME.fullmatch(args.decision):
@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _absent(where: Path, identifier: str) -> str:
     """Nowhere, or not sealed yet?"""
-    from pdp.audit import reader
-    from pdp.audit.reader import Corrupt
+    from pdp.audit.journal import reader
+    from pdp.audit.journal.reader import Corrupt
 
     wanted = f'"id":"{identifier}"'.encode()
     for slot in reader.slots(where):

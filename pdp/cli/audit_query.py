@@ -31,9 +31,9 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pdp.audit.asking.query import search
+    from pdp.audit.asking.row import row
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.query import search
-    from pdp.audit.row import row
 
     if args.limit < 0:
         raise Failure("--limit is a number of rows")

@@ -17,9 +17,9 @@ from pdp.cli.terminal import count, emit_json, paint, printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pdp.audit.accesslog import Values
-    from pdp.audit.period import Period
-    from pdp.audit.reconcile import Mismatch, Reconciled, Reconciliation
+    from pdp.audit.asking.period import Period
+    from pdp.audit.reports.accesslog import Values
+    from pdp.audit.reports.reconcile import Mismatch, Reconciled, Reconciliation
 
 SHOWN: Final = 40
 MOST: Final = 10_000
@@ -61,9 +61,9 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit.accesslog import lines
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.reconcile import Reconciliation
+    from pdp.audit.reports.accesslog import lines
+    from pdp.audit.reports.reconcile import Reconciliation
 
     now = time.time_ns() // 1_000
     period, read = _period(args, now), _reader(args)
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _period(args: argparse.Namespace, now: int) -> Period:
-    from pdp.audit.period import BadPeriod, period
+    from pdp.audit.asking.period import BadPeriod, period
 
     try:
         return period(now, begin=args.begin, end=args.end)
@@ -103,7 +103,7 @@ def _period(args: argparse.Namespace, now: int) -> Period:
 
 
 def _reader(args: argparse.Namespace) -> Callable[[bytes], Values]:
-    from pdp.audit import accesslog
+    from pdp.audit.reports import accesslog
 
     if (args.format == "regex") != (args.pattern is not None):
         raise Failure("--format regex and --pattern go together")
@@ -117,7 +117,7 @@ def _reader(args: argparse.Namespace) -> Callable[[bytes], Values]:
 
 def _data(name: str) -> Iterator[bytes]:
     """Line by line, none of them longer in memory than it may be."""
-    from pdp.audit.accesslog import MAX_BYTES
+    from pdp.audit.reports.accesslog import MAX_BYTES
 
     with sys.stdin.buffer if name == "-" else _opened(name) as file:
         long = False
@@ -134,8 +134,8 @@ def _opened(name: str) -> BinaryIO:
 def _say(found: Reconciliation) -> None:
     from datetime import UTC
 
-    from pdp.audit.period import shown
-    from pdp.audit.reconcile import SENTENCES
+    from pdp.audit.asking.period import shown
+    from pdp.audit.reports.reconcile import SENTENCES
 
     colour, result = paint(), found.result
     for each in found.findings(SHOWN):

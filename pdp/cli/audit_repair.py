@@ -29,9 +29,9 @@ def add(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from pdp.audit import state
+    from pdp.audit.checking.repair import rebuilt, write
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.repair import rebuilt, write
+    from pdp.audit.tree import state
 
     where = directory(args.directory)
     try:

@@ -13,9 +13,9 @@ from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
-    from pdp.audit.period import Period
-    from pdp.audit.pruned import Pruned
-    from pdp.audit.retention import Hold, Plan
+    from pdp.audit.asking.period import Period
+    from pdp.audit.keeping.retention import Hold, Plan
+    from pdp.audit.tree.pruned import Pruned
     from pdp.config import Settings
 
 SHOWN: Final = 40
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _hold(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit import retention
+    from pdp.audit.keeping import retention
     from pdp.audit.tell import tell
 
     period = _period(args)
@@ -109,7 +109,7 @@ def _hold(args: argparse.Namespace, where: Path) -> int:
 
 
 def _period(args: argparse.Namespace) -> Period | None:
-    from pdp.audit.period import BadPeriod, period
+    from pdp.audit.asking.period import BadPeriod, period
 
     if not args.begin and not args.end:
         return None
@@ -120,7 +120,7 @@ def _period(args: argparse.Namespace) -> Period | None:
 
 
 def _release(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit.retention import RELEASE, check
+    from pdp.audit.keeping.retention import RELEASE, check
     from pdp.audit.tell import tell
 
     held = check(where, args.hold, opener(where, args))
@@ -130,7 +130,7 @@ def _release(args: argparse.Namespace, where: Path) -> int:
 
 
 def _list(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit.retention import marked
+    from pdp.audit.keeping.retention import marked
 
     opens = opener(where, args)
     recorded(where, "audit.read", {"verb": "retain hold list", "asked": {}})
@@ -161,7 +161,7 @@ def _held(hold: Hold) -> dict[str, Any]:
 
 
 def _origin(where: Path) -> str:
-    from pdp.audit import state
+    from pdp.audit.tree import state
 
     known = state.read(where)
     if known is None:
@@ -173,7 +173,7 @@ def _origin(where: Path) -> str:
 
 
 def _planned(args: argparse.Namespace, where: Path) -> Plan:
-    from pdp.audit.retention import plan
+    from pdp.audit.keeping.retention import plan
     from pdp.audit.ship import floor
 
     progress = Progress("records")
@@ -262,7 +262,7 @@ def _members(made: Plan, hashes: bool) -> dict[str, Any]:
 
 
 def _prune(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit.prune import finish, last, left, prune
+    from pdp.audit.keeping.prune import finish, last, left, prune
 
     if not args.yes:
         raise Failure("nothing was done: --yes takes out what `pdp audit retain plan` says")

@@ -19,9 +19,9 @@ from pdp.cli.sheet import Grid, Sheet, columns, emit
 from pdp.cli.terminal import count
 
 if TYPE_CHECKING:
+    from pdp.audit.asking.period import Period
     from pdp.audit.leaf import Leaf
-    from pdp.audit.period import Period
-    from pdp.audit.reviews import Drawn, Review
+    from pdp.audit.reports.reviews import Drawn, Review
     from pdp.config.review import Reviewing
 
 MAX_NOTE: Final = 4_000
@@ -84,10 +84,10 @@ def settings(args: argparse.Namespace) -> Reviewing:
 
 
 def _reviews(args: argparse.Namespace, where: Path) -> tuple[list[Review], int]:
-    from pdp.audit.asked import Asked
-    from pdp.audit.period import ALWAYS, Period
-    from pdp.audit.reviews import SAMPLE, SIGNED, reviews
-    from pdp.audit.within import Coverage
+    from pdp.audit.asking.asked import Asked
+    from pdp.audit.asking.period import ALWAYS, Period
+    from pdp.audit.asking.within import Coverage
+    from pdp.audit.reports.reviews import SAMPLE, SIGNED, reviews
 
     progress, coverage = Progress("records"), Coverage(Period(*ALWAYS))
     asked_for = Asked(kinds=frozenset({SAMPLE, SIGNED}))
@@ -107,9 +107,9 @@ def _one(found: list[Review], wanted: str) -> Review:
 
 
 def _sample(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit.gathered import origin
-    from pdp.audit.period import ALWAYS
-    from pdp.audit.reviews import MAX_SIZE, SAMPLE, draw
+    from pdp.audit.asking.gathered import origin
+    from pdp.audit.asking.period import ALWAYS
+    from pdp.audit.reports.reviews import MAX_SIZE, SAMPLE, draw
 
     now, size = clock(), args.size or settings(args).size
     when = period(args, now)
@@ -131,11 +131,11 @@ def _sample(args: argparse.Namespace, where: Path) -> int:
 
 def _drawable(args: argparse.Namespace, where: Path, when: Period, progress: Progress) -> Iterator[Leaf]:
     """What a sample of this period is drawn of: its decisions, and every flag. A draw needs no detail."""
-    from pdp.audit.asked import Asked
+    from pdp.audit.asking.asked import Asked
+    from pdp.audit.asking.within import Reading
     from pdp.audit.leaf import PLAIN
     from pdp.audit.record import DECISION
-    from pdp.audit.reviews import FLAGS
-    from pdp.audit.within import Reading
+    from pdp.audit.reports.reviews import FLAGS
 
     log = Reading(where, PLAIN, progress, thorough=args.whole)
     yield from log.asked(Asked(kinds=frozenset({DECISION}), period=when))
@@ -164,9 +164,9 @@ def _say(drawn: Drawn, identifier: str) -> None:
 
 
 def _list(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit.period import shown
-    from pdp.audit.reviews import overdue
-    from pdp.audit.within import moment
+    from pdp.audit.asking.period import shown
+    from pdp.audit.asking.within import moment
+    from pdp.audit.reports.reviews import overdue
     from pdp.config.review import seconds
 
     try:
@@ -230,8 +230,8 @@ def _signed(sign: Any) -> str:
 
 
 def _show(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit.gathered import origin
-    from pdp.audit.reviews import draw, same_draw
+    from pdp.audit.asking.gathered import origin
+    from pdp.audit.reports.reviews import draw, same_draw
 
     recorded(where, "audit.read", asked("review show", review=args.number))
     one = _one(_reviews(args, where)[0], args.number)
@@ -249,8 +249,8 @@ def _show(args: argparse.Namespace, where: Path) -> int:
 
 
 def _sign(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit.asked import NO, UNKNOWN
-    from pdp.audit.reviews import SIGNED, own
+    from pdp.audit.asking.asked import NO, UNKNOWN
+    from pdp.audit.reports.reviews import SIGNED, own
 
     note, user = args.note.strip(), getpass.getuser()
     if args.result == "issue" and not note:

@@ -47,10 +47,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from pdp.audit import period
-    from pdp.audit.follow import Follower
-    from pdp.audit.query import search
-    from pdp.audit.row import row
+    from pdp.audit.asking import period
+    from pdp.audit.asking.follow import Follower
+    from pdp.audit.asking.query import search
+    from pdp.audit.asking.row import row
 
     try:
         zone = period.zone(args.zone)

@@ -28,7 +28,7 @@ from pdp.cli.terminal import Paint, paint, printable
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from pdp.audit.timeline import Event
+    from pdp.audit.asking.timeline import Event
 
 
 def add(verbs: Any) -> None:
@@ -46,9 +46,9 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pdp.audit.asking.query import search
+    from pdp.audit.asking.timeline import MOST, SYSTEM, Story, TooMuch
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.query import search
-    from pdp.audit.timeline import MOST, SYSTEM, Story, TooMuch
 
     if not any(getattr(args, each) for each in ("patient", "subject", "resource", "request_id", "trace", "session")):
         raise Failure("a timeline is about somebody or something", "--patient, --subject, --request-id, ..")

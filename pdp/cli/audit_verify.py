@@ -14,15 +14,15 @@ from pdp.cli.failure import Failure
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
-    from pdp.audit.cosigned import Cosigned
-    from pdp.audit.policy import Policy
-    from pdp.audit.verify import Report
+    from pdp.audit.checking.cosigned import Cosigned
+    from pdp.audit.checking.verify import Report
+    from pdp.audit.tree.policy import Policy
 
 DAY: Final = 86_400
 
 
 def add(verbs: Any) -> None:
-    from pdp.audit.findings import Kind
+    from pdp.audit.checking.findings import Kind
 
     codes = "\n".join(f"  {kind.code}  {kind.word:20}{kind.sentence}" for kind in Kind)
     parser = verbs.add_parser(
@@ -59,8 +59,8 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pdp.audit.checking.verify import verify
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.verify import verify
 
     where = directory(args.directory)
     asked = policy(args)
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _cosigned(args: argparse.Namespace, asked: Policy | None, where: Path) -> Cosigned | None:
     """What is asked of witnesses. How old a copy is says nothing, unless it is asked."""
-    from pdp.audit.cosigned import Cosigned
+    from pdp.audit.checking.cosigned import Cosigned
 
     if asked is None:
         return None

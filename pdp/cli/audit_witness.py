@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pdp.cli.failure import FINE, Failure
 
 if TYPE_CHECKING:
-    from pdp.audit.note import VerifierKey
+    from pdp.audit.tree.note import VerifierKey
 
 
 def add(verbs: Any) -> None:
@@ -39,11 +39,11 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pdp.audit.checking.witness import Witness
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.files import Files
-    from pdp.audit.keys import kept
-    from pdp.audit.note import valid_name
-    from pdp.audit.witness import Witness
+    from pdp.audit.journal.files import Files
+    from pdp.audit.tree.keys import kept
+    from pdp.audit.tree.note import valid_name
     from pdp.config.reading import address
     from pdp.serve import witness_server
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _origins(given: list[str]) -> dict[str, list[VerifierKey]]:
-    from pdp.audit.note import NoteError, vkey
+    from pdp.audit.tree.note import NoteError, vkey
 
     found: dict[str, list[VerifierKey]] = {}
     for each in given:

@@ -15,9 +15,9 @@ from pdp.cli.reading import raw
 
 if TYPE_CHECKING:
     from pdp.audit.leaf import Opener
-    from pdp.audit.note import VerifierKey
-    from pdp.audit.privacy import Veil
-    from pdp.audit.vault import Vault
+    from pdp.audit.tree.note import VerifierKey
+    from pdp.audit.veil.privacy import Veil
+    from pdp.audit.veil.vault import Vault
 
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_KEY_BYTES: Final = 1 << 20
@@ -62,7 +62,7 @@ def whole(name: str) -> bytes:
 
 def keys(given: list[str]) -> list[VerifierKey]:
     """Those of the command line. Raises Failure."""
-    from pdp.audit.note import NoteError, vkey
+    from pdp.audit.tree.note import NoteError, vkey
 
     texts = []
     for each in given:
@@ -82,7 +82,7 @@ def keys(given: list[str]) -> list[VerifierKey]:
 def keys_or_own(given: list[str], where: Path) -> list[VerifierKey]:
     """Those of the command line, else those beside the log, which prove less, and it is said."""
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.keys import published
+    from pdp.audit.tree.keys import published
 
     if given:
         return keys(given)
@@ -137,7 +137,7 @@ def add_privacy(parser: argparse.ArgumentParser) -> None:
 def vault(where: Path, args: argparse.Namespace | None = None) -> Vault | None:
     """The keys of this log, with `add_privacy`'s arguments; None where neither they nor the log name any."""
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.privacy import vault_of
+    from pdp.audit.veil.privacy import vault_of
 
     given, master = getattr(args, "privacy_dir", ""), getattr(args, "master_key_file", "")
     try:
@@ -148,10 +148,10 @@ def vault(where: Path, args: argparse.Namespace | None = None) -> Vault | None:
 
 def opener(where: Path, args: argparse.Namespace | None = None) -> Opener:
     """What opens the details of this log, as far as whoever asks has the keys; what they have not is said once."""
-    from pdp.audit import state
     from pdp.audit.evidence import EvidenceError
     from pdp.audit.leaf import PLAIN
-    from pdp.audit.privacy import Keys
+    from pdp.audit.tree import state
+    from pdp.audit.veil.privacy import Keys
 
     found = vault(where, args)
     if found is None:
@@ -167,7 +167,7 @@ def opener(where: Path, args: argparse.Namespace | None = None) -> Opener:
 
 def _veil(where: Path) -> Veil | None:
     """What ids are hidden with in a log that does not say yet, because no service has written to it since it can."""
-    from pdp.audit import privacy
+    from pdp.audit.veil import privacy
     from pdp.config import ConfigError, load
     from pdp.serve import veiling
 
@@ -189,9 +189,9 @@ def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[st
 
     Where nothing is written any more, because it is a copy of the log alone, that is said, and it goes on.
     """
-    from pdp.audit import state
     from pdp.audit.evidence import EvidenceError
     from pdp.audit.tell import tell
+    from pdp.audit.tree import state
 
     try:
         known = state.read(where)

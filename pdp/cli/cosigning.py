@@ -10,7 +10,7 @@ from pdp.cli.failure import Failure
 from pdp.cli.reading import raw
 
 if TYPE_CHECKING:
-    from pdp.audit.policy import Policy
+    from pdp.audit.tree.policy import Policy
 
 MAX_BYTES: Final = 1 << 20
 _LATEST: Final = 253_402_300_799
@@ -34,9 +34,9 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
 
 def policy(args: argparse.Namespace) -> Policy | None:
     """What is asked of witnesses; None: nothing. Raises Failure."""
-    from pdp.audit.cosign import cosigner
-    from pdp.audit.note import NoteError
-    from pdp.audit.policy import PolicyError, parse, quorum
+    from pdp.audit.tree.cosign import cosigner
+    from pdp.audit.tree.note import NoteError
+    from pdp.audit.tree.policy import PolicyError, parse, quorum
 
     if args.policy and (args.witness or args.quorum is not None):
         raise Failure("--policy says which witnesses there are, and how many are enough: --witness and --quorum do not")

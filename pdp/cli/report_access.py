@@ -26,9 +26,9 @@ from pdp.cli.sheet import Grid, Sheet, columns, emit
 from pdp.cli.terminal import count
 
 if TYPE_CHECKING:
-    from pdp.audit.access import Access, Line
-    from pdp.audit.deeds import Sought
-    from pdp.audit.within import Coverage
+    from pdp.audit.asking.deeds import Sought
+    from pdp.audit.asking.within import Coverage
+    from pdp.audit.reports.access import Access, Line
 
 BESIDE = ("person", "times", "allowed", "denied", "break-glass", "first", "last")
 BELOW = (
@@ -55,12 +55,12 @@ def add(reports: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit.access import EMERGENCY, access
-    from pdp.audit.deeds import Deed, Sought, deed
-    from pdp.audit.disclosures import KINDS, named_by_hand
+    from pdp.audit.asking.deeds import Deed, Sought, deed
+    from pdp.audit.asking.within import Coverage
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.suspensions import silence
-    from pdp.audit.within import Coverage
+    from pdp.audit.reports.access import EMERGENCY, access
+    from pdp.audit.reports.disclosures import KINDS, named_by_hand
+    from pdp.audit.reports.suspensions import silence
 
     now = clock()
     when = period(args, now)

@@ -16,9 +16,9 @@ from pdp.cli.reporting import add_output, add_period, asked, clock, facts, finis
 from pdp.cli.sheet import Grid, Sheet, columns, emit
 
 if TYPE_CHECKING:
-    from pdp.audit.activity import Activity, Covered, Service
+    from pdp.audit.asking.within import Coverage
     from pdp.audit.leaf import Leaf
-    from pdp.audit.within import Coverage
+    from pdp.audit.reports.activity import Activity, Covered, Service
 
 MAX_INVENTORY: Final = 4 << 20
 _HOURS: Final = re.compile(r"([01]\d|2[0-4])(?::([0-5]\d))?-([01]\d|2[0-4])(?::([0-5]\d))?")
@@ -42,10 +42,10 @@ def add(reports: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit.activity import activity, covered
-    from pdp.audit.asked import Asked
+    from pdp.audit.asking.asked import Asked
+    from pdp.audit.asking.within import Coverage
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.within import Coverage
+    from pdp.audit.reports.activity import activity, covered
 
     now = clock()
     when = period(args, now)
@@ -110,7 +110,7 @@ def _inventory(path: str) -> list[Service]:
 
 
 def _service(said: Any, path: str) -> Service:
-    from pdp.audit.activity import Service
+    from pdp.audit.reports.activity import Service
 
     if not isinstance(said, Mapping) or not isinstance(said.get("name"), str):
         raise Failure(f"{path}: a service without a `name`")
@@ -216,7 +216,7 @@ def _services(services: Covered, coverage: Coverage) -> list[Grid]:
 
 
 def _data(found: Activity, services: Covered | None, coverage: Coverage, now: int) -> dict[str, Any]:
-    from pdp.audit.within import moment
+    from pdp.audit.asking.within import moment
 
     data: dict[str, Any] = {
         "report": "activity",

@@ -11,7 +11,7 @@ from pdp.cli.failure import FINDINGS, FINE, Failure
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
-    from pdp.audit.packed import Checked
+    from pdp.audit.reports.packed import Checked
 
 
 def add(reports: Any) -> None:
@@ -27,7 +27,7 @@ def add(reports: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit.packed import check
+    from pdp.audit.reports.packed import check
 
     given, progress = keys(args.vkey), Progress("records")
     try:

@@ -14,9 +14,9 @@ from pdp.cli.sheet import Grid, Sheet, columns, emit
 from pdp.cli.terminal import count, printable
 
 if TYPE_CHECKING:
-    from pdp.audit.deeds import Sought
-    from pdp.audit.disclosures import Accounting, Row
-    from pdp.audit.within import Coverage
+    from pdp.audit.asking.deeds import Sought
+    from pdp.audit.asking.within import Coverage
+    from pdp.audit.reports.disclosures import Accounting, Row
 
 YEARS = 6
 
@@ -42,10 +42,10 @@ def add(reports: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit.deeds import Sought
-    from pdp.audit.disclosures import KINDS, accounting
+    from pdp.audit.asking.deeds import Sought
+    from pdp.audit.asking.within import Coverage
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.within import Coverage
+    from pdp.audit.reports.disclosures import KINDS, accounting
 
     now = clock()
     if not (args.within or args.begin or args.last):
@@ -76,7 +76,7 @@ def _years_ago(now: int) -> str:
 
 
 def _purposes(given: list[str]) -> dict[str, str]:
-    from pdp.audit.bases import BASES
+    from pdp.audit.reports.bases import BASES
 
     found = {}
     for each in given:
@@ -103,7 +103,7 @@ def _warn(found: Accounting) -> None:
 
 
 def _sheet(found: Accounting, patient: Sought, coverage: Coverage, now: int) -> Sheet:
-    from pdp.audit.bases import EXCLUSIONS
+    from pdp.audit.reports.bases import EXCLUSIONS
 
     entries = Grid(
         "Disclosures",

@@ -34,13 +34,13 @@ def add(reports: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit import pack
+    from pdp.audit.asking.gathered import contents
+    from pdp.audit.checking.verify import verify
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.files import Files
-    from pdp.audit.gathered import contents
-    from pdp.audit.keys import kept
-    from pdp.audit.note import valid_name, verifier
-    from pdp.audit.verify import verify
+    from pdp.audit.journal.files import Files
+    from pdp.audit.reports import pack
+    from pdp.audit.tree.keys import kept
+    from pdp.audit.tree.note import valid_name, verifier
 
     now = clock()
     when = period(args, now)
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 def _warn(args: argparse.Namespace, where: Path, found: Any, now: int) -> None:
     """What must not come to the individual's eyes while a suspension runs."""
     from pdp.audit.leaf import leaf
-    from pdp.audit.suspensions import suspensions
+    from pdp.audit.reports.suspensions import suspensions
 
     opens = opener(where, args)
     if any(each.runs(now) for each in suspensions(leaf(one.index, one.payload, opens) for one in found.suspensions)):

@@ -13,9 +13,9 @@ from pdp.cli.sheet import Grid, Sheet, columns, emit
 from pdp.cli.terminal import count
 
 if TYPE_CHECKING:
-    from pdp.audit.deeds import Sought
-    from pdp.audit.incident import Incident
-    from pdp.audit.within import Coverage
+    from pdp.audit.asking.deeds import Sought
+    from pdp.audit.asking.within import Coverage
+    from pdp.audit.reports.incident import Incident
 
 
 def add(reports: Any) -> None:
@@ -37,10 +37,10 @@ def add(reports: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit.deeds import Deed, Sought, deed
+    from pdp.audit.asking.deeds import Deed, Sought, deed
+    from pdp.audit.asking.within import Coverage
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.incident import incident
-    from pdp.audit.within import Coverage
+    from pdp.audit.reports.incident import incident
 
     now = clock()
     when = period(args, now)
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sheet(found: Incident, sought: dict[str, Sought], coverage: Coverage, now: int) -> Sheet:
-    from pdp.audit.incident import MANY, members, worksheet
+    from pdp.audit.reports.incident import MANY, members, worksheet
 
     head = [(name, str(each)) for name, each in sought.items()] + facts(coverage, now)
     if found.first:

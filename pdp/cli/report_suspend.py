@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _suspend(args: argparse.Namespace, where: Any) -> int:
-    from pdp.audit.period import BadPeriod, period, shown, zone
-    from pdp.audit.suspensions import KIND, ORAL_MICROSECONDS, said
-    from pdp.audit.within import moment
+    from pdp.audit.asking.period import BadPeriod, period, shown, zone
+    from pdp.audit.asking.within import moment
+    from pdp.audit.reports.suspensions import KIND, ORAL_MICROSECONDS, said
 
     if not args.agency.strip() or not args.reason.strip():
         raise Failure("--agency and --reason say who stated what", "a statement has to be documented", USAGE)
@@ -89,10 +89,10 @@ def _suspend(args: argparse.Namespace, where: Any) -> int:
 
 
 def _read(args: argparse.Namespace, where: Any) -> Any:
+    from pdp.audit.asking.period import ALWAYS, Period
+    from pdp.audit.asking.within import Coverage
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.period import ALWAYS, Period
-    from pdp.audit.suspensions import KIND, suspensions
-    from pdp.audit.within import Coverage
+    from pdp.audit.reports.suspensions import KIND, suspensions
 
     progress, coverage = Progress("records"), Coverage(Period(*ALWAYS))
     try:
@@ -106,7 +106,7 @@ def _read(args: argparse.Namespace, where: Any) -> Any:
 
 
 def _lift(args: argparse.Namespace, where: Any) -> int:
-    from pdp.audit.suspensions import KIND
+    from pdp.audit.reports.suspensions import KIND
 
     recorded(where, "audit.read", asked("report suspend"))
     if args.lift not in [each.id for each in _read(args, where)]:
@@ -119,7 +119,7 @@ def _lift(args: argparse.Namespace, where: Any) -> int:
 
 
 def _list(args: argparse.Namespace, where: Any) -> int:
-    from pdp.audit.suspensions import members
+    from pdp.audit.reports.suspensions import members
 
     recorded(where, "audit.read", asked("report suspend --list"))
     now = clock()

@@ -13,8 +13,8 @@ from pdp.cli.failure import FINE, INCOMPLETE, USAGE, Failure
 from pdp.cli.sheet import FORMATS
 
 if TYPE_CHECKING:
-    from pdp.audit.period import Period
-    from pdp.audit.within import Coverage, Reading
+    from pdp.audit.asking.period import Period
+    from pdp.audit.asking.within import Coverage, Reading
 
 DAY_FORMAT = "2026, 2026-03, 2026-03-04 or 2026-03-04T08:00+01:00"
 
@@ -48,8 +48,8 @@ def clock() -> int:
 
 def period(args: argparse.Namespace, now: int) -> Period:
     """Raises Failure."""
-    from pdp.audit.period import BadPeriod, zone
-    from pdp.audit.period import period as made
+    from pdp.audit.asking.period import BadPeriod, zone
+    from pdp.audit.asking.period import period as made
 
     last = args.last or ("" if args.within or args.begin or args.end else args.usual)
     try:
@@ -68,7 +68,7 @@ def asked(verb: str, period: Period | None = None, **more: Any) -> dict[str, Any
 
 def named(kind: str, given: str) -> tuple[str, str]:
     """`Type:id`, or an id of this type."""
-    from pdp.audit.asked import PSEUDONYM
+    from pdp.audit.asking.asked import PSEUDONYM
 
     before, colon, after = given.partition(":")
     if colon and before.isalnum() and after and not PSEUDONYM.fullmatch(given):
@@ -109,8 +109,8 @@ def _of_directory(path: str) -> tuple[str, dict[str, str]]:
 
 def _kept(where: Path, digest: str) -> dict[str, str] | None:
     """Of the sources that were kept when it became active. None: they were not, or are not what they should be."""
-    from pdp.audit import policies
     from pdp.audit.evidence import EvidenceError
+    from pdp.audit.reports import policies
     from pdp.diagnostics.diagnostic import PolicyError
     from pdp.diagnostics.source import Source
     from pdp.language.check import policies as checked
@@ -168,7 +168,7 @@ def tallied(counter: Any) -> list[str]:
 
 def reading(args: argparse.Namespace, where: Path, progress: Callable[[int, int], None]) -> Reading:
     """The log, with the keys that there are."""
-    from pdp.audit.within import Reading
+    from pdp.audit.asking.within import Reading
     from pdp.cli.auditing import opener
 
     return Reading(where, opener(where, args), progress, thorough=args.whole)

@@ -10,7 +10,7 @@ from pdp.cli.sheet import Grid, Sheet, columns
 
 if TYPE_CHECKING:
     from pdp.audit.leaf import Leaf, Opener
-    from pdp.audit.reviews import Drawn, Review
+    from pdp.audit.reports.reviews import Drawn, Review
 
 FLAG: Final = ("rule", "title", "score", "because")
 """What is shown of a finding or a case."""
@@ -18,7 +18,7 @@ FLAG: Final = ("rule", "title", "score", "because")
 
 def items(opens: Opener, where: Path, places: Sequence[int]) -> list[Leaf]:
     """The records at these places, opened. Raises EvidenceError."""
-    from pdp.audit.gathered import at
+    from pdp.audit.asking.gathered import at
     from pdp.audit.leaf import leaf
 
     return [leaf(index, payload, opens) for index, payload in at(where, places)]
@@ -54,8 +54,8 @@ def _members(leaf: Leaf, stratum: str) -> dict[str, Any]:
 
 
 def _row(leaf: Leaf, stratum: str) -> list[Any]:
-    from pdp.audit.deeds import deed, is_deed, text
-    from pdp.audit.within import moment
+    from pdp.audit.asking.deeds import deed, is_deed, text
+    from pdp.audit.asking.within import moment
 
     if not is_deed(leaf):
         says = [

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pdp.audit.pruned import Retention
+from pdp.audit.tree.pruned import Retention
 from pdp.config.reading import Table
 
 

@@ -16,10 +16,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_origin, get_type_hints
 
-from pdp.audit.cosign import Asked
 from pdp.audit.detect.wanted import To, Watching
-from pdp.audit.pruned import Retention
 from pdp.audit.ship.destination import Destination
+from pdp.audit.tree.cosign import Asked
+from pdp.audit.tree.pruned import Retention
 from pdp.config import reading
 from pdp.config.alerts import alerts
 from pdp.config.detect import detecting

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pdp.audit.cosign import Asked, Cosigner, cosigner
-from pdp.audit.note import NoteError
+from pdp.audit.tree.cosign import Asked, Cosigner, cosigner
+from pdp.audit.tree.note import NoteError
 from pdp.config.reading import Table, named
 
 

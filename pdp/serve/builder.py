@@ -235,8 +235,8 @@ def _activated(settings: Settings, said: dict[str, Any]) -> bool:
 
 def _kept(settings: Settings, digest: str, texts: Mapping[str, str]) -> bool:
     """So that a record can be read by the rules that it names, for as long as records are kept."""
-    from pdp.audit import policies
     from pdp.audit.evidence import EvidenceError
+    from pdp.audit.reports import policies
 
     try:
         policies.keep(settings.audit_dir, digest, {name: text.encode() for name, text in texts.items()})

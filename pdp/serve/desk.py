@@ -14,8 +14,8 @@ from threading import Lock
 from time import time_ns
 from typing import Final
 
+from pdp.audit.journal.wal import Overloaded, Ticket
 from pdp.audit.log import EvidenceError, Log, Record, Refused, Who
-from pdp.audit.wal import Overloaded, Ticket
 from pdp.config import Profile, Settings
 from pdp.config.peps import NOBODY, PROXY_DOORS
 from pdp.doors import authzen, correlation, duties

@@ -101,7 +101,7 @@ def _watch(settings: Settings) -> Watch:
 
 def _opener(settings: Settings) -> Opener:
     from pdp.audit.leaf import PLAIN
-    from pdp.audit.privacy import Keys, vault_of
+    from pdp.audit.veil.privacy import Keys, vault_of
 
     found = vault_of(settings.audit_dir, settings.audit_privacy_dir, settings.audit_master_key_file)
     return PLAIN if found is None else Keys(found)

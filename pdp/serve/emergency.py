@@ -13,9 +13,9 @@ from threading import Lock
 from time import time_ns
 from typing import Any, Final
 
+from pdp.audit.journal.wal import Ticket
 from pdp.audit.log import EvidenceError, Log, Record
 from pdp.audit.record import status
-from pdp.audit.wal import Ticket
 from pdp.config import Settings
 from pdp.model.decision import Effect
 from pdp.serve.process import say

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
-from pdp.audit.space import Space, space
+from pdp.audit.journal.space import Space, space
 from pdp.config import Settings
 
 STATUS: Final = "audit"

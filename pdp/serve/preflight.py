@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from pdp.audit.space import unsound
+from pdp.audit.journal.space import unsound
 from pdp.config import Settings
 from pdp.serve import port, shipping, tls, veiling
 

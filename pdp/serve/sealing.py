@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.sealer import Sealed, Sealer
+from pdp.audit.tree.sealer import Sealed, Sealer
 from pdp.config import Settings
 from pdp.serve.emergency import SUFFIX
 from pdp.serve.process import say

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.privacy import DIRECTORY, Veil, in_clear, read
-from pdp.audit.vault import Vault
+from pdp.audit.veil.privacy import DIRECTORY, Veil, in_clear, read
+from pdp.audit.veil.vault import Vault
 from pdp.config import Settings
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from pdp.audit.witness import MAX_BODY, Answer, Witness
+from pdp.audit.checking.witness import MAX_BODY, Answer, Witness
 from pdp.config.reading import Address
 from pdp.serve.process import say
 

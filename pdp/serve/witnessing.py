@@ -18,14 +18,15 @@ from typing import Any, Final, Protocol
 
 import requests
 
-from pdp.audit import checkpoint, cosign, history, keys, merkle, note, proof, state
-from pdp.audit.cosign import Asked
+from pdp.audit.checking import history, proof
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.files import Files
-from pdp.audit.merkle import ProofError
-from pdp.audit.note import NoteError
-from pdp.audit.sealer import KEYS, LOG
-from pdp.audit.tiles import Tiles, records
+from pdp.audit.journal.files import Files
+from pdp.audit.tree import checkpoint, cosign, keys, merkle, note, state
+from pdp.audit.tree.cosign import Asked
+from pdp.audit.tree.merkle import ProofError
+from pdp.audit.tree.note import NoteError
+from pdp.audit.tree.sealer import KEYS, LOG
+from pdp.audit.tree.tiles import Tiles, records
 from pdp.serve.process import say
 
 MAX_ANSWER: Final = 65_536

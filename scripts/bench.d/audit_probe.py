@@ -21,14 +21,14 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
+from pdp.audit.checking.verify import verify
 from pdp.audit.decided import Record, Who
-from pdp.audit.keys import published
+from pdp.audit.journal.wal import Wal
 from pdp.audit.leaf import PLAIN, Opener, leaves
-from pdp.audit.privacy import Keys, Veil, vault_of
 from pdp.audit.record import payloads
-from pdp.audit.sealer import Sealer
-from pdp.audit.verify import verify
-from pdp.audit.wal import Wal
+from pdp.audit.tree.keys import published
+from pdp.audit.tree.sealer import Sealer
+from pdp.audit.veil.privacy import Keys, Veil, vault_of
 
 ORIGIN: Final = "bench.example/host-1"
 HEARTBEAT: Final = 60.0
@@ -165,8 +165,8 @@ def read(directory: Path) -> dict[str, float]:
 
 def patient(directory: Path, asked: str) -> dict[str, float]:
     """Who saw this patient? As `pdp audit query --patient` goes through the log."""
-    from pdp.audit.asked import Asked
-    from pdp.audit.query import search
+    from pdp.audit.asking.asked import Asked
+    from pdp.audit.asking.query import search
 
     began = perf_counter()
     looked = search(directory, Asked(patient=asked), _opener(directory))

@@ -19,7 +19,7 @@ from rows import Effort
 from server import ROOT, Client, chaperone, echo, first_answer, lua, wrk
 from table import Line, microseconds, milliseconds, rate, seconds
 
-from pdp.audit.reader import slots
+from pdp.audit.journal.reader import slots
 from pdp.bundle import build
 from pdp.decide.engine import Engine
 from pdp.doors import authzen

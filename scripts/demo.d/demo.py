@@ -20,7 +20,7 @@ from login import Login
 from processes import Processes, port
 from questions import EVALUATIONS, QUESTIONS, Evaluation, Question
 
-from pdp.audit.reader import slots
+from pdp.audit.journal.reader import slots
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

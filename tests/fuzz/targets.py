@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pdp.audit import details
+from pdp.audit.veil import details
 from pdp.doors import correlation, envoy_grpc, path
 from pdp.doors.original import Refused, checked_host
 from pdp.identity import bearer, certificate, claims, dpop, jose, registered, scopes, spiffe, xfcc

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pdp.audit import heartbeat, reader
 from pdp.audit.decided import Record, Who
-from pdp.audit.files import Files
-from pdp.audit.frames import Frame
-from pdp.audit.heartbeat import Tally
-from pdp.audit.privacy import Veil
-from pdp.audit.reader import START, Position, Slot, Tail
+from pdp.audit.journal import heartbeat, reader
+from pdp.audit.journal.files import Files
+from pdp.audit.journal.frames import Frame
+from pdp.audit.journal.heartbeat import Tally
+from pdp.audit.journal.reader import START, Position, Slot, Tail
+from pdp.audit.journal.wal import Ticket, Wal
 from pdp.audit.record import encoded, payloads, stamp
-from pdp.audit.sealer import Sealer
 from pdp.audit.tell import FIRST_SLOT
-from pdp.audit.wal import Ticket, Wal
+from pdp.audit.tree.sealer import Sealer
+from pdp.audit.veil.privacy import Veil
 from pdp.decide.engine import Engine
 from pdp.model.decision import Capabilities
 from pdp.model.request import Request

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pdp.audit.leaf import Leaf, leaves
-from pdp.audit.privacy import Keys, vault_of
+from pdp.audit.veil.privacy import Keys, vault_of
 from tests.hospital.hospital import AUDIT, CONTEXT, PLANTS, RULES, TRUTH
 
 if TYPE_CHECKING:

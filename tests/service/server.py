@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+
 from tests.audited import records
 
 ROOT = Path(__file__).parents[2]

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pdp.audit.keys import published
-from pdp.audit.verify import verify
+from pdp.audit.checking.verify import verify
+from pdp.audit.tree.keys import published
 from tests.service.behind import IDENTITY, Service
 from tests.service.certificates import Authority, Leaf
 from tests.service.server import ROOT, Server, free_port, until

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.keys import published
+from pdp.audit.checking.verify import verify
 from pdp.audit.leaf import PLAIN, leaves
-from pdp.audit.verify import verify
+from pdp.audit.tree.keys import published
 from tests.service.server import ROOT, Server, until
 
 pytestmark = pytest.mark.service

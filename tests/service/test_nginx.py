@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.keys import published
-from pdp.audit.verify import verify
+from pdp.audit.checking.verify import verify
+from pdp.audit.tree.keys import published
 from tests.service import behind
 from tests.service.attacks import Attacks
 from tests.service.behind import DEPLOY, IDENTITY, SECRET, Behind, got, said

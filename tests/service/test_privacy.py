@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pdp.audit.leaf import CLEAR, ERASED, Leaf, leaves
-from pdp.audit.privacy import Keys, vault_of
+from pdp.audit.veil.privacy import Keys, vault_of
 from tests.service.asker import asker
 from tests.service.server import ROOT, Server, serving, until
 from tests.unit.doors.asking import check_request

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.keys import published
-from pdp.audit.reader import slots
-from pdp.audit.verify import verify
+from pdp.audit.checking.verify import verify
+from pdp.audit.journal.reader import slots
+from pdp.audit.tree.keys import published
 from tests.service.asker import asker
 from tests.service.server import ROOT, Server, alive, serving, write_policies
 

@@ -13,11 +13,11 @@ from random import Random
 
 import pytest
 
-from pdp.audit.keys import published
-from pdp.audit.sealer import Sealer
-from pdp.audit.tiles import records
-from pdp.audit.verify import verify
-from pdp.audit.wal import Wal
+from pdp.audit.checking.verify import verify
+from pdp.audit.journal.wal import Wal
+from pdp.audit.tree.keys import published
+from pdp.audit.tree.sealer import Sealer
+from pdp.audit.tree.tiles import records
 from tests.service.server import ROOT, Server, until, write_policies
 
 pytestmark = pytest.mark.service
@@ -30,8 +30,8 @@ MEGABYTE = 1_048_576
 DYING = """
 import os, signal, sys, time
 from pathlib import Path
-from pdp.audit.files import Files
-from pdp.audit.sealer import Sealer
+from pdp.audit.journal.files import Files
+from pdp.audit.tree.sealer import Sealer
 
 class Dying(Files):
     left = int(sys.argv[2])

@@ -16,11 +16,11 @@ import pytest
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from pdp.audit import tiles
 from pdp.audit.ship.destination import Destination, Kafka
 from pdp.audit.ship.kafka import Topic
 from pdp.audit.ship.target import Item, ShipError
 from pdp.audit.ship.targets import lane
+from pdp.audit.tree import tiles
 from tests.service.server import free_port, until
 from tests.service.shipping import program
 from tests.unit.audit.hosts import ORIGIN

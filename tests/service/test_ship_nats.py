@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit import tiles
 from pdp.audit.ship import cursor
 from pdp.audit.ship.destination import Nats, Trust
 from pdp.audit.ship.nats import ID, Stream
 from pdp.audit.ship.target import Contradicted, Item, ShipError
+from pdp.audit.tree import tiles
 from tests.service.certificates import Authority
 from tests.service.server import until
 from tests.service.shipping import NatsServer, Shipper, running

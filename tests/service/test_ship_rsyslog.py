@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit import tiles
 from pdp.audit.ship.destination import Destination, Syslog, Trust
 from pdp.audit.ship.targets import lane
+from pdp.audit.tree import tiles
 from tests.service.certificates import Authority
 from tests.service.server import free_port, until
 from tests.service.shipping import program

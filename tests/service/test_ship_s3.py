@@ -18,11 +18,11 @@ from uuid import uuid4
 
 import pytest
 
-from pdp.audit import checkpoint
 from pdp.audit.ship import cursor
 from pdp.audit.ship.destination import S3
 from pdp.audit.ship.s3 import Absent, Bucket, client
 from pdp.audit.ship.target import Contradicted, Item, ShipError
+from pdp.audit.tree import checkpoint
 from tests.service.server import free_port, until
 from tests.service.shipping import Shipper, running
 from tests.unit.audit.ship.takers import Host

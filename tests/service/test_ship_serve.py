@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit import checkpoint
 from pdp.audit.ship import cursor
+from pdp.audit.tree import checkpoint
 from tests.service.server import Server, alive, serving, until, write_policies
 from tests.service.shipping import NatsServer
 

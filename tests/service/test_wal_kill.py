@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from pdp.audit.checking.verify import verify
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.keys import published
-from pdp.audit.reader import slots
-from pdp.audit.verify import verify
-from pdp.audit.wal import Wal
+from pdp.audit.journal.reader import slots
+from pdp.audit.journal.wal import Wal
+from pdp.audit.tree.keys import published
 from tests.service.server import Server, descendants, serving, until, write_policies
 
 pytestmark = pytest.mark.service
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 WRITER = """
 import sys, threading
 from pathlib import Path
-from pdp.audit.wal import Wal
+from pdp.audit.journal.wal import Wal
 from tests.service.server import Server, descendants, serving, until, write_policies
 
 wal = Wal(Path(sys.argv[1]), "host.example", segment_bytes=131_072, reserve_bytes=32_768)

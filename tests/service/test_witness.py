@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.audit import checkpoint, cosign, merkle, note
-from pdp.audit.keys import published
+from pdp.audit.tree import checkpoint, cosign, merkle, note
+from pdp.audit.tree.keys import published
 from tests.service.server import ROOT, Server, free_port, serving, until, write_policies
-from tests.unit.audit.test_witness import Tree, body
+from tests.unit.audit.checking.test_witness import Tree, body
 
 pytestmark = pytest.mark.service
 
@@ -177,8 +177,8 @@ timeout_seconds = 2
 
 def first_key(directory: Path, origin: str) -> str:
     """The key of a log before it is one, so that the witness can be told of it."""
-    from pdp.audit.files import Files
-    from pdp.audit.keys import Keys
+    from pdp.audit.journal.files import Files
+    from pdp.audit.tree.keys import Keys
 
     return str(Keys(directory / "audit/keys", origin, Files()).make(1))
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from pdp.audit.deeds import NOBODY, PATIENT, Name, deed, is_deed, text
+from pdp.audit.asking.deeds import NOBODY, PATIENT, Name, deed, is_deed, text
 from pdp.audit.detect.context import Context
 from pdp.audit.leaf import Leaf, Opener
 

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from pdp.audit.asking.within import moment
 from pdp.audit.detect.finding import NO_PERSON, Alert
 from pdp.audit.detect.wanted import To
 from pdp.audit.evidence import EvidenceError
@@ -29,7 +30,6 @@ from pdp.audit.ship.destination import Syslog
 from pdp.audit.ship.syslog import Collector
 from pdp.audit.ship.target import Item
 from pdp.audit.ship.trust import context
-from pdp.audit.within import moment
 
 FIRST_BACK_OFF: Final = 5
 LONGEST_BACK_OFF: Final = 600

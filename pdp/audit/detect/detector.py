@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pdp.audit.deeds import text
+from pdp.audit.asking.deeds import text
 from pdp.audit.detect import amounts, habits, silences, ties
 from pdp.audit.detect.access import Event, Note, Reading
 from pdp.audit.detect.context import MEMBER, Context

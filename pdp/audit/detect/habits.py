@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from pdp.audit.deeds import text
+from pdp.audit.asking.deeds import text
 from pdp.audit.detect.access import Access, Event, Note
 from pdp.audit.detect.hits import Facts, Hit, hit, mark, marked, once, others
 from pdp.audit.detect.rules import Rule

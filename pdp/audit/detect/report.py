@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pdp.audit.asking.within import moment
 from pdp.audit.detect.detector import Detector
 from pdp.audit.detect.finding import Alert, Case, Finding
 from pdp.audit.detect.window import DAY
-from pdp.audit.within import moment
 
 SHOWN: Final = 20
 

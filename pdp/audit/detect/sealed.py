@@ -8,7 +8,7 @@ from typing import Final
 
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.leaf import LOG, Leaf, Opener, leaf, sealed_size
-from pdp.audit.tiles import records
+from pdp.audit.tree.tiles import records
 
 MALFORMED: Final = "malformed"
 NOWHERE: Final = "(no stream)"

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pdp.audit.deeds import PATIENT, text
+from pdp.audit.asking.deeds import PATIENT, text
 from pdp.audit.detect.access import Place
 from pdp.audit.detect.finding import NO_PERSON, Case, Finding, Part
 from pdp.audit.leaf import Leaf
-from pdp.audit.privacy import Veil, veil_of
 from pdp.audit.record import stamp
 from pdp.audit.tell import tell
+from pdp.audit.veil.privacy import Veil, veil_of
 
 FINDING, CASE, DISPOSITION = "finding", "case", "case.disposition"
 KINDS: Final = (FINDING, CASE, DISPOSITION)

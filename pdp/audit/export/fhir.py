@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from pdp.audit.deeds import NOBODY, Name
+from pdp.audit.asking.deeds import NOBODY, Name
 from pdp.audit.export.fact import DECISIONS, Fact
 from pdp.audit.record import stamp
 

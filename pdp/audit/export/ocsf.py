@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from pdp import __version__
-from pdp.audit.deeds import Name
+from pdp.audit.asking.deeds import Name
 from pdp.audit.export.fact import DECISIONS, VERBS, Fact
 
 VERSION: Final = "1.8.0"

@@ -12,11 +12,11 @@ from hashlib import md5
 from pathlib import Path
 from typing import Any, Final
 
-from pdp.audit import checkpoint
 from pdp.audit.ship import cursor
 from pdp.audit.ship.destination import S3, Destination
 from pdp.audit.ship.feed import LOG, checkpoints_above, full_between, taken_out
 from pdp.audit.ship.target import ShipError, same
+from pdp.audit.tree import checkpoint
 
 MOST_FINDINGS: Final = 1_000
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.files import Files
+from pdp.audit.journal.files import Files
 from pdp.audit.ship.target import Contradicted
-from pdp.audit.tiles import WIDTH
+from pdp.audit.tree.tiles import WIDTH
 
 DIRECTORY: Final = "ship"
 VERSION: Final = 1

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from pdp.audit import checkpoint, leaf, pruned, tiles
+from pdp.audit import leaf
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.leaf import Leaf
-from pdp.audit.merkle import HASH_BYTES
-from pdp.audit.pruned import Pruned
 from pdp.audit.ship.target import Contradicted, Item
-from pdp.audit.tiles import ENTRIES, HEIGHT, WIDTH, levels, place, width_at
+from pdp.audit.tree import checkpoint, pruned, tiles
+from pdp.audit.tree.merkle import HASH_BYTES
+from pdp.audit.tree.pruned import Pruned
+from pdp.audit.tree.tiles import ENTRIES, HEIGHT, WIDTH, levels, place, width_at
 
 LOG: Final = "log"
 MOST_ITEMS: Final = 512

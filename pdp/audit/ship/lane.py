@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.files import Files
+from pdp.audit.journal.files import Files
 from pdp.audit.ship import cursor
 from pdp.audit.ship.cursor import Cursor
 from pdp.audit.ship.feed import Feed, hash_at

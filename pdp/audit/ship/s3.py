@@ -20,9 +20,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pdp.audit import checkpoint
 from pdp.audit.ship.destination import S3
 from pdp.audit.ship.target import Contradicted, Item, ShipError, same
+from pdp.audit.tree import checkpoint
 
 AT_ONCE: Final = 8
 MOST_SIGNATURES: Final = 65_536

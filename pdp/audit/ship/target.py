@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pdp.audit.checkpoint import ARCHIVE
 from pdp.audit.evidence import EvidenceError
+from pdp.audit.tree.checkpoint import ARCHIVE
 
 
 class ShipError(EvidenceError):

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pdp.audit.disk import Disk
-from pdp.audit.reader import START, Slot, slots
-from pdp.audit.wal import Wal
+from pdp.audit.journal.disk import Disk
+from pdp.audit.journal.reader import START, Slot, slots
+from pdp.audit.journal.wal import Wal
 
 SEGMENT = 65_536
 RESERVE = 32_768

@@ -6,9 +6,19 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pdp.audit.frames import FIRST_OF_BATCH, HEADER_BYTES, RECORD, Frame, Header, chained, encode, genesis, header_bytes
-from pdp.audit.sealer import Sealed, Sealer
-from pdp.audit.segment import name_of
+from pdp.audit.journal.frames import (
+    FIRST_OF_BATCH,
+    HEADER_BYTES,
+    RECORD,
+    Frame,
+    Header,
+    chained,
+    encode,
+    genesis,
+    header_bytes,
+)
+from pdp.audit.journal.segment import name_of
+from pdp.audit.tree.sealer import Sealed, Sealer
 
 ORIGIN = "pdp.example/host-1"
 SEGMENT_BYTES = 16_384

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pdp.audit.decided import Found, Record, Who
+from pdp.audit.journal.wal import Wal
 from pdp.audit.leaf import instant
 from pdp.audit.record import payloads
-from pdp.audit.sealer import Sealer
 from pdp.audit.tell import tell
-from pdp.audit.wal import Wal
+from pdp.audit.tree.sealer import Sealer
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
 

@@ -13,8 +13,8 @@ import orjson
 
 from pdp.audit.leaf import CLEAR, DAMAGED, ERASED, LOCKED
 from pdp.audit.record import encoded, stamp
-from pdp.audit.state import State
-from pdp.audit.tiles import Edge
+from pdp.audit.tree.state import State
+from pdp.audit.tree.tiles import Edge
 from tests.unit.audit.hosts import ORIGIN, SEGMENT_BYTES, Writer, sealed
 
 MARCH = 1_772_323_200_000_000  # 2026-03-01T00:00:00Z

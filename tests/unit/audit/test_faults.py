@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
+from pdp.audit.checking.verify import verify
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.files import Files
-from pdp.audit.keys import published
-from pdp.audit.sealer import Sealer
-from pdp.audit.tiles import records
-from pdp.audit.verify import verify
-from pdp.audit.wal import Wal
+from pdp.audit.journal.files import Files
+from pdp.audit.journal.wal import Wal
+from pdp.audit.tree.keys import published
+from pdp.audit.tree.sealer import Sealer
+from pdp.audit.tree.tiles import records
 from tests.unit.audit.hosts import NOW, ORIGIN, SECOND, salt
 
 STRIDE = int(os.environ.get("PDP_TEST_FAULT_STRIDE", "9"))

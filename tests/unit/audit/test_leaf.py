@@ -8,8 +8,8 @@ import pytest
 
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.leaf import instant, leaf, leaves
-from pdp.audit.sealer import Sealer
 from pdp.audit.tell import tell
+from pdp.audit.tree.sealer import Sealer
 
 ORIGIN = "pdp.example/host"
 NOW = 1_767_225_600_000_000

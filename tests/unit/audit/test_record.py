@@ -7,9 +7,9 @@ import pytest
 
 from pdp.audit import record as records
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.frames import MAX_PAYLOAD
+from pdp.audit.journal.frames import MAX_PAYLOAD
+from pdp.audit.journal.wal import STAMP_ROOM
 from pdp.audit.log import Found, Record, Who
-from pdp.audit.wal import STAMP_ROOM
 from pdp.model.decision import Decision, Effect, Fields, Obligation, Reason, RuleError
 from pdp.model.request import Request
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.findings import Kind
+from pdp.audit.checking.findings import Kind
 from pdp.cli.main import main
 from tests.unit.audit.hosts import ORIGIN, Writer, sealed
 

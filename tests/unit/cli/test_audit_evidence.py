@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit import policies
-from pdp.audit.note import VerifierKey, vkey
-from pdp.audit.packed import check
+from pdp.audit.reports import policies
+from pdp.audit.reports.packed import check
+from pdp.audit.tree.note import VerifierKey, vkey
 from pdp.cli.main import main
 from tests.unit.audit.seen import DIGEST, sealed, seen, told, written
 
@@ -44,8 +44,8 @@ def make(there: Path, *more: str, when: str = "2026-03", name: str = "pack") -> 
 
 
 def key_of(there: Path) -> VerifierKey:
-    from pdp.audit.keys import private_in
-    from pdp.audit.note import verifier
+    from pdp.audit.tree.keys import private_in
+    from pdp.audit.tree.note import verifier
 
     return verifier("evidence.example", private_in(there.parent / "org.key"))
 
@@ -159,8 +159,8 @@ def resigned(there: Path, path: Path, files: dict[str, bytes]) -> Path:
     from base64 import b64encode
     from hashlib import sha256
 
-    from pdp.audit import note
-    from pdp.audit.keys import private_in
+    from pdp.audit.tree import note
+    from pdp.audit.tree.keys import private_in
 
     manifest = json.loads(files["MANIFEST.json"])
     listed = [name for name in files if name not in ("MANIFEST.json", "PACK.note")]
@@ -231,7 +231,7 @@ def test_an_empty_period_is_shown_by_what_stands_around_it(there: Path) -> None:
 def test_a_suspended_disclosure_is_not_in_a_pack_without_records_and_the_operator_is_warned(
     there: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pdp.audit.within import moment
+    from pdp.audit.asking.within import moment
     from pdp.cli.reporting import clock
 
     now = clock()

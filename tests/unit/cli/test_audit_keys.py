@@ -11,9 +11,9 @@ import pytest
 
 from pdp.audit.leaf import CLEAR, ERASED, Leaf, leaves
 from pdp.audit.log import Log, Record
-from pdp.audit.privacy import Keys, Veil
-from pdp.audit.sealer import Sealer
-from pdp.audit.vault import Vault, today
+from pdp.audit.tree.sealer import Sealer
+from pdp.audit.veil.privacy import Keys, Veil
+from pdp.audit.veil.vault import Vault, today
 from pdp.cli.auditing import opener, recorded
 from pdp.cli.main import main
 from pdp.model.decision import Decision, Effect, Reason

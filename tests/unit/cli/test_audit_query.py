@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pdp.audit.leaf import leaves
-from pdp.audit.privacy import Keys, Veil, vault_of
 from pdp.audit.record import encoded, stamp
+from pdp.audit.veil.privacy import Keys, Veil, vault_of
 from pdp.cli.main import main
 from tests.unit.audit.stories import DAY, MARCH, MINUTE, decided, grown, log, stamped
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.privacy import Veil
+from pdp.audit.veil.privacy import Veil
 from pdp.cli.main import main
 from tests.unit.audit.seen import at, sealed, seen, written
 
@@ -354,8 +354,8 @@ def test_an_incident_is_of_something(there: Path, report) -> None:
 
 
 def test_a_worker_that_was_silent_is_a_gap_also_over_a_new_start_and_to_the_end() -> None:
-    from pdp.audit.activity import activity
     from pdp.audit.leaf import Leaf
+    from pdp.audit.reports.activity import activity
 
     def beat(boot: str, when: str) -> Leaf:
         return Leaf(0, b"", {"kind": "heartbeat", "stream": f"h/0/{boot}", "seq": 1, "ts": when}, {})

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pdp.audit.keys import published
 from pdp.audit.leaf import leaves
+from pdp.audit.tree.keys import published
 from pdp.cli import audit_retain
 from pdp.cli.main import main
 from tests.unit.audit.hosts import sealed
-from tests.unit.audit.test_retention import START, bundles, looked, old, said
+from tests.unit.audit.keeping.test_retention import START, bundles, looked, old, said
 
 
 @pytest.fixture

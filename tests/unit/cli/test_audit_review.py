@@ -133,7 +133,7 @@ def test_nobody_signs_for_own_accesses_alone(there: Path, capsys: Capsys, monkey
 
 
 def test_what_cannot_be_opened_is_not_signed_alone(there: Path, capsys: Capsys) -> None:
-    from pdp.audit.privacy import Veil
+    from pdp.audit.veil.privacy import Veil
 
     veil = Veil(there, subjects=True)
     veil.make()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.audit import cosign, note
-from pdp.audit.cosign import Asked
-from pdp.audit.pruned import Retention
+from pdp.audit.tree import cosign, note
+from pdp.audit.tree.cosign import Asked
+from pdp.audit.tree.pruned import Retention
 from pdp.config.retention import retention
 from pdp.config.witness import witnesses
 

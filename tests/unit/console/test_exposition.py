@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pdp.audit.effort import Effort
+from pdp.audit.journal.effort import Effort
 from pdp.console.exposition import exposition
 from pdp.serve.metrics import Metrics
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.findings import Kind
-from pdp.audit.keys import published
+from pdp.audit.checking.findings import Kind
+from pdp.audit.checking.verify import verify
 from pdp.audit.leaf import CLEAR, Leaf, leaves
-from pdp.audit.privacy import Keys, vault_of
-from pdp.audit.verify import verify
+from pdp.audit.tree.keys import published
+from pdp.audit.veil.privacy import Keys, vault_of
 from tests.hospital.hospital import AUDIT, CONTEXT, PLANTS, TRUTH, hospital, write
 from tests.hospital.people import SMALL
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pdp.audit.evidence import EvidenceError
+from pdp.audit.journal.reader import slots
+from pdp.audit.journal.wal import Overloaded
 from pdp.audit.log import Log
-from pdp.audit.reader import slots
-from pdp.audit.wal import Overloaded
 from pdp.config import ConfigError, Settings, load
 from pdp.config.emergency import Emergency
 from pdp.serve import emergency

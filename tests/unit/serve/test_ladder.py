@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pdp.audit.space import Space
+from pdp.audit.journal.space import Space
 from pdp.config import Settings
 from pdp.serve.ladder import Ladder, Step, Watch
 from pdp.serve.runtime import Runtime

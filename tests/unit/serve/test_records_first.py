@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from pdp.audit.journal.wal import Overloaded, Ticket
 from pdp.audit.log import Log
-from pdp.audit.wal import Overloaded, Ticket
 from tests.audited import Kept, records
 from tests.unit.audit.disks import RESERVE, SEGMENT
 from tests.unit.serve.test_app import BODY, JSON, World

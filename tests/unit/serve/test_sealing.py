@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.sealer import Sealer
+from pdp.audit.tree.sealer import Sealer
 from pdp.serve.runtime import Runtime
 from pdp.serve.sealing import RETRY_SECONDS, STATUS, STEP_SECONDS, Sealing
 from pdp.serve.worker import _unsealed

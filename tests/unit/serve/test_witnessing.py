@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdp.audit import checkpoint, cosign, note
-from pdp.audit.cosign import Asked
-from pdp.audit.files import Files
-from pdp.audit.keys import published
-from pdp.audit.sealer import Sealer
-from pdp.audit.verify import verify
-from pdp.audit.witness import Witness
+from pdp.audit.checking.verify import verify
+from pdp.audit.checking.witness import Witness
+from pdp.audit.journal.files import Files
+from pdp.audit.tree import checkpoint, cosign, note
+from pdp.audit.tree.cosign import Asked
+from pdp.audit.tree.keys import published
+from pdp.audit.tree.sealer import Sealer
 from pdp.serve.witnessing import Asker, Given, WitnessError, store
 from tests.unit.audit.hosts import NOW, ORIGIN, SECOND, Writer, salt, sealed
 

@@ -15,7 +15,7 @@ from pdp.audit.detect.replay import replay
 from pdp.audit.detect.report import Report
 from pdp.audit.detect.rules import load
 from pdp.audit.leaf import LOCKED, PLAIN, Leaf
-from pdp.audit.pseudonym import pseudonyms
+from pdp.audit.veil.pseudonym import pseudonyms
 from tests.unit.audit.detect.house import (
     DAY,
     HOUR,

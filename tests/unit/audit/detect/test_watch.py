@@ -15,11 +15,11 @@ from pdp.audit.detect.told import CASE, DISPOSITION, FINDING, Teller, cases
 from pdp.audit.detect.wanted import To, Watching
 from pdp.audit.detect.watch import Watch
 from pdp.audit.evidence import EvidenceError
+from pdp.audit.journal.wal import Wal
 from pdp.audit.leaf import PLAIN, Leaf, leaves
-from pdp.audit.privacy import Keys, Veil, vault_of
 from pdp.audit.record import payloads
-from pdp.audit.sealer import Sealer
-from pdp.audit.wal import Wal
+from pdp.audit.tree.sealer import Sealer
+from pdp.audit.veil.privacy import Keys, Veil, vault_of
 from pdp.model.decision import Decision, Effect, Reason
 from pdp.model.request import Request
 from tests.unit.audit.detect.house import DAY, HOUR, NOON, House, patient

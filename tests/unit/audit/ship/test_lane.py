@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit import checkpoint, tiles
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.files import Files
+from pdp.audit.journal.files import Files
 from pdp.audit.ship import cursor, floor
 from pdp.audit.ship.feed import MOST_ITEMS, checkpoints_above, full_between
+from pdp.audit.tree import checkpoint, tiles
 from tests.unit.audit.ship.takers import FILES, MICRO, Host, Taker, lane
 
 

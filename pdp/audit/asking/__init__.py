@@ -1,0 +1,1 @@
+"""Questions to the log, and what could not be judged."""

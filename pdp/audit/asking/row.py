@@ -1,0 +1,144 @@
+"""One record as a row: what a person reads of it, and what a program gets. Ids as far as they are open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pdp.audit.asking.asked import PATIENT, part
+from pdp.audit.leaf import CLEAR, Leaf
+from pdp.audit.record import RESULTS
+
+COLUMNS: Final = (
+    "time",
+    "kind",
+    "who",
+    "caller",
+    "actors",
+    "via",
+    "pep",
+    "door",
+    "client",
+    "action",
+    "resource",
+    "patient",
+    "effect",
+    "reason",
+    "status",
+    "rules",
+    "purpose",
+    "decision",
+    "request_id",
+    "trace",
+    "results",
+    "count",
+    "detail",
+    "index",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`who`, `resource` and `patient`: type and id, or the pseudonym where the id is not open. `index`: proof place."""
+
+    moment: int  # microseconds since the epoch
+    kind: str
+    who: str
+    caller: str
+    actors: str
+    via: str
+    pep: str
+    door: str
+    client: str
+    action: str
+    resource: str
+    patient: str
+    effect: str
+    reason: str
+    status: str
+    rules: tuple[str, ...]
+    purpose: str
+    decision: str
+    request_id: str
+    trace: str
+    results: int | None
+    count: int
+    detail: str
+    index: int | None
+    stream: str
+    seq: int
+    more: Mapping[str, Any]
+
+    def cells(self, time: str) -> dict[str, str]:
+        """As text, by column."""
+        said = {name: getattr(self, name) for name in COLUMNS if name not in ("time", "rules")}
+        found = {name: "" if value is None else str(value) for name, value in said.items()}
+        return {name: {**found, "time": time, "rules": " ".join(self.rules)}[name] for name in COLUMNS}
+
+
+def row(leaf: Leaf, patient_type: str = PATIENT) -> Row:
+    members, detail = leaf.members, leaf.detail
+    decided, act, res = part(members, "dec"), part(members, "act"), part(members, "res")
+    identity, rules = part(members, "identity"), decided.get("rule")
+    results = detail.get("results")
+    actors = detail.get("actors")
+    return Row(
+        moment=leaf.time,
+        kind=leaf.kind,
+        who=_who(members, detail),
+        caller=_named(identity, part(detail, "identity")) if "type" in identity else "",
+        actors=" ".join(map(str, actors)) if isinstance(actors, list) else "",
+        via=text(identity.get("via")),
+        pep=text(members.get("pep")),
+        door=text(members.get("door")),
+        client=text(part(members, "client").get("id")),
+        action=text(act.get("action")),
+        resource=_named(res, part(detail, "res")),
+        patient=_patient(members, res, detail, patient_type),
+        effect=text(decided.get("effect")),
+        reason=text(decided.get("reason")),
+        status=text(decided.get("status")),
+        rules=tuple(map(str, rules)) if isinstance(rules, list) else (),
+        purpose=text(part(members, "pou").get("asserted")),
+        decision=leaf.id,
+        request_id=text(part(members, "ctx").get("request_id")),
+        trace=text(part(members, "ctx").get("trace")),
+        results=len(results) if isinstance(results, list) else None,
+        count=count if isinstance(count := members.get("count", 1), int) else 1,
+        detail="" if leaf.opened == CLEAR else leaf.opened,
+        index=leaf.index,
+        stream=leaf.stream,
+        seq=leaf.seq,
+        more={"part": members["part"]} if leaf.kind == RESULTS and "part" in members else {},
+    )
+
+
+def text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _who(members: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
+    if "sub" in members:
+        return _named(part(members, "sub"), part(detail, "sub"))
+    refused = part(members, "refused_token")
+    if "type" in refused:
+        return f"{_named(refused, part(detail, 'refused_token'))} (of a token that does not count)"
+    return text(members.get("by"))
+
+
+def _named(clear: Mapping[str, Any], hidden: Mapping[str, Any]) -> str:
+    name = clear.get("id", hidden.get("id", clear.get("id_p")))
+    return " ".join(each for each in (text(clear.get("type")), text(name)) if each)
+
+
+def _patient(members: Mapping[str, Any], res: Mapping[str, Any], detail: Mapping[str, Any], patient_type: str) -> str:
+    for found in (
+        part(detail, "patient").get("id"),
+        part(detail, "res").get("id") if res.get("type") == patient_type else None,
+        res.get("patient_p", members.get("patient_p")),
+        res.get("id_p") if res.get("type") == patient_type else None,
+    ):
+        if found is not None:
+            return str(found)
+    return ""

@@ -1,0 +1,1 @@
+"""How long records stay, and how they go."""

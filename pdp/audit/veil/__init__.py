@@ -1,0 +1,1 @@
+"""What hides whom a record is about: pseudonyms, encrypted details, and the keys of both."""
