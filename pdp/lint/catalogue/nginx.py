@@ -244,7 +244,7 @@ ENTRIES: Final[dict[str, Entry]] = {
         "the log has the target of each request",
         "The URI of a request for patient data is patient data: a name in a search, the identifier of a record. "
         "Whoever reads that log has them. Where nothing else is said, nginx logs it: say `access_log` with a format.",
-        "log_format chaperone '$remote_addr \"$request\" $status $pdp_decision';",
-        "log_format chaperone '$remote_addr $time_iso8601 $request_method $status $pdp_decision';",
+        "log_format chaperone '$remote_addr \"$request\" $status $pdp_decision $pdp_receipt';",
+        "log_format chaperone '$remote_addr $time_iso8601 $request_method $status $pdp_decision $pdp_receipt';",
     ),
 }
