@@ -59,3 +59,35 @@ def test_the_servers_own_log_does_not_wait_either(monkeypatch: pytest.MonkeyPatc
         os.read(reading, size)
         journal.error("a worker was killed")
         assert os.read(reading, size) == b"pdp: error: a worker was killed\n"
+
+
+def test_what_a_client_sent_is_in_no_line_of_the_servers_own_log(capfd: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(Config())
+    capfd.readouterr()
+    journal.warning("Invalid request from ip=::1: Invalid HTTP request line: 'GET /Patient/MRN-1 ?'")
+    patient = "-".join(("MRN", "2"))
+    try:
+        raise ValueError(patient)
+    except ValueError as error:
+        journal.exception("Error handling request %s %s", "GET", "/timeline?patient=MRN-3")
+        journal.exception(error)
+    said = capfd.readouterr().err
+    assert "MRN" not in said
+    assert "Invalid request from ip=::1" in said
+    assert said.count("ValueError") == 2
+    assert said.count("test_process.py") == 2
+
+
+def test_a_flood_of_what_cannot_be_read_is_a_line_in_a_second(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("pdp.serve.journal.monotonic", lambda: now[0])
+    journal = Journal(Config())
+    capfd.readouterr()
+    for _ in range(1_000):
+        journal.warning("Invalid request from ip=10.0.0.1: Invalid HTTP method: 'G@T'")
+    assert len(capfd.readouterr().err.splitlines()) == 1
+    now[0] += 1.0
+    journal.warning("Invalid request from ip=10.0.0.1: Invalid HTTP method: 'G@T'")
+    assert "999 more" in capfd.readouterr().err
