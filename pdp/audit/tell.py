@@ -6,7 +6,6 @@ its place in a chain. Whoever cannot record that the log is read does not get to
 
 from __future__ import annotations
 
-import getpass
 import secrets
 import time
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pdp.audit.journal.wal import Wal
+from pdp.audit.operator import operator
 from pdp.audit.record import VERSION, encoded, stamp
 from pdp.audit.veil.privacy import Veil, veil_of
 
@@ -41,7 +41,7 @@ def tell(
     """
     identifier = f"told-{secrets.token_hex(8)}"
     moment = time.time_ns() // 1_000 if now is None else now
-    first = {"v": VERSION, "id": identifier, "kind": kind, "ts": stamp(moment), "by": getpass.getuser()}
+    first = {"v": VERSION, "id": identifier, "kind": kind, "ts": stamp(moment), "by": operator()}
     members = {**first, **said, "n": secrets.token_hex(16)}
     payload = encoded(members, detail, (veil or veil_of(directory)) if detail else None, moment)
     wal = Wal(directory, origin, segment_bytes=SEGMENT_BYTES, reserve_bytes=SEGMENT_BYTES, first_slot=FIRST_SLOT)

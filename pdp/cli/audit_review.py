@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 from collections.abc import Iterator
@@ -250,9 +249,10 @@ def _show(args: argparse.Namespace, where: Path) -> int:
 
 def _sign(args: argparse.Namespace, where: Path) -> int:
     from pdp.audit.asking.asked import NO, UNKNOWN
+    from pdp.audit.operator import operator
     from pdp.audit.reports.reviews import SIGNED, own
 
-    note, user = args.note.strip(), getpass.getuser()
+    note, user = args.note.strip(), operator()
     if args.result == "issue" and not note:
         raise Failure("--note says what the issue is", code=USAGE)
     if len(note) > MAX_NOTE:
