@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import suppress
 from typing import Any, Final
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -100,7 +101,8 @@ class Decisions(BaseApplication):  # type: ignore[misc]
         if not arbiter.LISTENERS:
             return  # We are ending.
         self._ends.append(worker.pid)
-        self._runtime.write(WORKERS, {"restarts": len(self._ends), "last_pid": worker.pid})
+        with suppress(OSError):  # An arbiter that ends of a full disk takes all of its workers with it.
+            self._runtime.write(WORKERS, {"restarts": len(self._ends), "last_pid": worker.pid})
         say(f"a decision worker ended (pid {worker.pid}); another one is started")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from pdp.audit.evidence import EvidenceError
@@ -77,7 +78,8 @@ class Sealing:
         if not alarms and self._said:
             say("the audit log is sealed again")
         self._said = set(alarms)
-        self._runtime.write(self._name, self._status(now, problem))
+        with suppress(OSError):  # The next step tells it; sealing does not wait for that.
+            self._runtime.write(self._name, self._status(now, problem))
 
     def _status(self, now: int, problem: str) -> dict[str, Any]:
         last = self._last

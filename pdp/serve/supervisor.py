@@ -69,6 +69,7 @@ class Supervisor:
         self._runtime = runtime
         self._ladder = ladder.Watch(ladder.Ladder(settings, time.time()), say)
         self._ending = False
+        self._untold = False
         self._wake = os.pipe()
         self._children = (
             Child("builder", lambda: builder.main(settings, runtime)),
@@ -101,6 +102,8 @@ class Supervisor:
         found = self._ladder.look(time.time(), self._runtime.read(SEALER))
         with suppress(OSError):  # The numbers wait for the next second.
             self._runtime.write(ladder.STATUS, found)
+        if self._untold:
+            self._publish()
 
     def _handle_signals(self) -> None:
         for end in self._wake:
@@ -177,7 +180,11 @@ class Supervisor:
             for each in self._children
             if each.started
         }
-        self._runtime.write(CHILDREN, children)
+        try:
+            self._runtime.write(CHILDREN, children)
+            self._untold = False
+        except OSError:  # A full disk ends nobody who is needed to go on: told the next second.
+            self._untold = True
 
     def _end(self, drain_seconds: float) -> None:
         """Ask every child to end, give it time, then insist. The sealer last: it seals what the others have left."""

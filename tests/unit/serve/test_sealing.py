@@ -68,3 +68,15 @@ def test_a_sealer_that_says_nothing_is_noticed() -> None:
     assert _unsealed(100.0, {"problem": "", "looked_at": 90.0}) == []
     assert _unsealed(100.0, {"problem": "", "looked_at": 10.0}) == ["the sealer is silent"]
     assert _unsealed(100.0, {}) == []
+
+
+def test_what_cannot_be_told_keeps_nothing_from_being_sealed(
+    sealing: Sealing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Runtime, "write_bytes", full)
+    Writer(tmp_path / "audit").write(3)
+    assert sealing.step(NOW) == STEP_SECONDS
+    sealing.close()

@@ -1,6 +1,7 @@
 """What an operator is told at start: what is weaker than it could be."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from pdp.config import Address, Profile, Settings
 from pdp.identity.store import FILE
 from pdp.serve import supervisor
+from pdp.serve.decisions import Decisions
+from pdp.serve.runtime import Runtime
+from pdp.serve.supervisor import Supervisor
 from tests.service.server import free_port
 
 
@@ -72,3 +76,26 @@ def test_each_listener_where_anybody_may_ask_is_said(
     said = told(tmp_path, capfd, profiles=profiles)
     assert (about(said, "reaches HTTP"), about(said, "reaches GRPC")) == (http, grpc)
     assert not about(told(tmp_path, capfd, grpc=False, profiles=profiles), "reaches GRPC")
+
+
+class _Full(Runtime):
+    """The disk is full."""
+
+    def write(self, name: str, value: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_ends_nobody_who_watches(tmp_path: Path) -> None:
+    watching = Supervisor(Settings(policies=tmp_path), _Full(tmp_path), 0, 0, lambda *_: None)
+    watching._publish()
+    watching._look()
+    ends = Decisions(Settings(policies=tmp_path), _Full(tmp_path), 0)
+    ends._worker_ended(SimpleNamespace(LISTENERS=[1]), SimpleNamespace(pid=1))
+
+
+def test_what_could_not_be_told_of_the_children_is_told_the_next_second(tmp_path: Path) -> None:
+    watching = Supervisor(Settings(policies=tmp_path), _Full(tmp_path), 0, 0, lambda *_: None)
+    watching._publish()
+    watching._runtime = Runtime(tmp_path)
+    watching._look()
+    assert (tmp_path / "children").exists()
