@@ -196,7 +196,7 @@ class Wal:
         self._nudged = Event()
         self._queue: list[Ticket] = []
         self._queued = self._queued_bytes = 0
-        self._closing = False
+        self._closing = self._closed = self._faulted = False
         self._refusal = ""
         self._since = 0.0  # when the batch that is under way was begun
         self.effort = Effort()
@@ -269,8 +269,8 @@ class Wal:
             raise EvidenceError("the disk does not answer")
 
     def gone(self) -> bool:
-        """Was the directory that we write to moved away, or deleted?"""
-        return not self._disk.same(self._slot.lock, self._slot.path / "lock")
+        """Was the directory that we write to moved away, or deleted, or has a fault of ours ended the commit thread?"""
+        return self._faulted or not self._disk.same(self._slot.lock, self._slot.path / "lock")
 
     @property
     def queued(self) -> int:
@@ -294,9 +294,9 @@ class Wal:
     def close(self) -> None:
         """Write what is queued, then end. Nothing is taken any more."""
         with self._mutex:
-            if self._closing:
+            if self._closed:
                 return
-            self._closing = True
+            self._closed = self._closing = True
             if self._idle:
                 self._idle = False
                 self._wake.release()
@@ -304,7 +304,7 @@ class Wal:
         self._committer.join()
         self._end_keeping()
         if self._current is not None:
-            if not self._refusal:
+            if not self._refusal and not self._faulted:
                 self._current.trim()
             self._current.close()
         self._disk.close(self._slot.lock)
@@ -332,6 +332,7 @@ class Wal:
     def _ended(self, batch: list[Ticket]) -> None:
         """Nothing is written any more, also where a fault of ours ended the thread: nobody waits in vain."""
         with self._mutex:
+            self._faulted = not self._closed  # Whoever opens another one goes on where the disk says, as after a kill.
             self._closing = True
             left = [each for each in batch if not each.settled] + self._queue
             self._queue = []

@@ -131,3 +131,25 @@ def test_a_closed_log_can_be_opened_again(log: Log, tmp_path: Path) -> None:
     log.close()
     put(log, "b")
     assert names(tmp_path / "audit") == ["a", "b"]
+
+
+def test_a_fault_of_ours_costs_what_was_under_way_and_not_the_log(
+    log: Log, tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    put(log, "a")
+    wal = log._wal
+    assert wal is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(wal, "_told", lambda: 1 / 0)  # What was written is on the disk, and nobody was told so.
+        with pytest.raises(EvidenceError):
+            put(log, "b")
+    with pytest.raises(EvidenceError):
+        put(log, "c")
+    time.now += 1.0
+    put(log, "d")
+    log.probe()
+    assert names(tmp_path / "audit") == ["a", "b", "d"]
+    assert log._wal is not wal
+    assert log._wal is not None
+    assert log._wal.slot == 0
