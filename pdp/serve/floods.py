@@ -18,6 +18,10 @@ from pdp.model.decision import Reason
 SECOND: Final = 1_000_000
 OF_THEIR_OWN: Final = 100
 """Refusals of one kind in one second that get a record each; of overload, which is when records hurt, one."""
+STORE: Final = 5_000
+PER_SECOND: Final = 10
+"""Of all kinds together: there are dozens of them, and days have 86 400 seconds. So many get a record each at most: what
+is in store, and what comes to it in each second."""
 
 
 @dataclass(slots=True)
@@ -44,6 +48,7 @@ class Floods:
         self._lock = Lock()
         self._current: dict[tuple[str, str, Reason, str], Flood] = {}
         self._over: list[Flood] = []
+        self._store, self._stored = float(STORE), 0  # how many more may have their own record, and when that was said
 
     def shared(self, door: str, pep: str, reason: Reason, detail: str, now: int, room: bool = True) -> str:
         """The id of the record that this refusal shares with others; "": it has a record of its own.
@@ -57,12 +62,22 @@ class Floods:
                 self._end(key)
                 flood = self._current[key] = Flood(*key, second)
             flood.seen += 1
-            if room and flood.seen <= (1 if reason is Reason.OVERLOADED else OF_THEIR_OWN):
+            if room and flood.seen <= (1 if reason is Reason.OVERLOADED else OF_THEIR_OWN) and self._spared(now):
                 return ""
             if not flood.shared:
                 flood.identifier, flood.now = self._identifier(), now
             flood.shared += 1
             return flood.identifier
+
+    def _spared(self, now: int) -> bool:
+        """May one more have a record of its own? A clock that steps back adds nothing, and takes nothing away."""
+        self._store = min(float(STORE), self._store + max(0, now - self._stored) * PER_SECOND / SECOND)
+        if not 0 <= self._stored - now < SECOND:  # Threads do not come in the order of their times.
+            self._stored = now
+        if self._store < 1.0:
+            return False
+        self._store -= 1.0
+        return True
 
     def over(self, now: int, all_of_them: bool = False) -> list[Flood]:
         """Those that are over and were not told yet. To be written down; what cannot be is given `back`."""

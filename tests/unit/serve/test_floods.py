@@ -44,6 +44,25 @@ def test_other_refusals_share_only_beyond_a_bound() -> None:
     assert asked.shared("-", "-", Reason.BAD_REQUEST, "http-431", 0) == ""
 
 
+def test_of_all_kinds_together_a_day_of_refusals_fills_no_disk() -> None:
+    asked, own, seen = made(), 0, 0
+    for second in range(3_600):
+        for kind in range(20):
+            for _ in range(5):  # Of no kind so many that they would share.
+                seen += 1
+                own += not asked.shared("authzen", "-", Reason.BAD_REQUEST, f"kind-{kind}", second * SECOND)
+    told = sum(each.shared for each in asked.over(0, all_of_them=True))
+    assert own <= floods.STORE + 3_600 * floods.PER_SECOND
+    assert own + told == seen
+
+
+def test_a_clock_that_steps_back_gives_nobody_more_records() -> None:
+    asked, own = made(), 0
+    for step in range(20_000):
+        own += not asked.shared("authzen", "-", Reason.BAD_REQUEST, f"kind-{step % 200}", 10**15 - step)
+    assert own == floods.STORE
+
+
 def test_what_could_not_be_written_is_told_again() -> None:
     asked = made()
     for now in (0, 1, 2):
