@@ -25,7 +25,7 @@ from pdp.audit.journal.files import Files
 from pdp.audit.leaf import CLEAR, DAMAGED, ERASED, LOCKED
 from pdp.audit.veil.details import Damaged, bound, opened, sealed
 from pdp.audit.veil.pseudonym import Name, pseudonyms
-from pdp.audit.veil.vault import KID, MASTER, PSEUDONYMS, Vault, day_of, published
+from pdp.audit.veil.vault import KID, MASTER, PSEUDONYMS, Erased, Vault, day_of, published
 
 MARK: Final = "privacy.json"
 DIRECTORY: Final = "privacy"
@@ -181,11 +181,18 @@ class Veil:
             return self._found(moment)
 
     def _found(self, moment: int, seconds: float = WAIT_SECONDS) -> tuple[str, AESGCM]:
-        """The key of that moment's day, whatever the clock does. Under the lock."""
+        """The key of that moment's day, whatever the clock does. Under the lock.
+
+        Where that one was erased, what was still under way then goes with the next day; nothing of older ones is
+        written any more.
+        """
         day = moment // DAY
         known = self._ciphers.get(day)
         if known is None:
-            kid, key = self._vault.day_key(day_of(moment), seconds)
+            try:
+                kid, key = self._vault.day_key(day_of(moment), seconds)
+            except Erased:
+                kid, key = self._vault.day_key(day_of(moment + DAY), seconds)
             known = self._ciphers[day] = kid, AESGCM(key)
             while len(self._ciphers) > KEPT_DAYS:
                 del self._ciphers[min(self._ciphers, key=lambda each: (each != day, each))]

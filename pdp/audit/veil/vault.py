@@ -60,6 +60,10 @@ class Day:
         return f"{self.kid[:4]}-{self.kid[4:6]}-{self.kid[6:8]}"
 
 
+class Erased(EvidenceError):
+    """Of a day whose key was erased nothing is written under a new one."""
+
+
 class Vault:
     """Safe for several processes. Holds no key itself. Everything raises EvidenceError."""
 
@@ -129,15 +133,25 @@ class Vault:
     # ------------------------------------------------------------------------------------------------------ changing
 
     def day_key(self, day: str, seconds: float | None = None) -> tuple[str, bytes]:
-        """Kid and key for a day (`YYYYMMDD`): the one that is there, else a new one, after so many seconds at most."""
+        """Kid and key for a day (`YYYYMMDD`): the one that is there, else a new one, after so many seconds at most.
+
+        No day whose key was erased has one again. A new one is made only while the master key opens those that there
+        are: nobody else's master key becomes ours in silence.
+        """
         kid = self.newest(day)
         if not kid:
             with self.alone(seconds):
                 kid = self.newest(day)  # Somebody else may have been first.
                 if not kid:
+                    if self.was_erased(day):
+                        raise Erased(f"the key of {day} was erased")
+                    self.pseudonym_keys()
                     kid = f"{day}-{os.urandom(4).hex()}"
                     self._wrap(self.path_of(kid), os.urandom(KEY_BYTES))
         return kid, self.data_key(kid)
+
+    def was_erased(self, day: str) -> bool:
+        return any(each.startswith(f"{day}-") for each in self._names(DAYS, ".erased"))
 
     def rotate_pseudonyms(self) -> int:
         """The new epoch. Those before it stay, so that what was written can be followed."""

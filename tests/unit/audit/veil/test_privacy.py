@@ -367,6 +367,26 @@ def test_an_erased_day_is_erased_for_readers_and_written_with_another_key(
     assert fresh.open(after)[1] == CLEAR
 
 
+def test_what_was_under_way_when_its_day_was_erased_goes_with_the_next_day_and_what_is_older_nowhere(
+    veil: Veil, tmp_path: Path, clock: Clock
+) -> None:
+    first = members(veil)["detail"]["kid"]
+    clock.now = NOON + DAY // 2 + 1
+    veil.look()
+    vault = Vault(tmp_path / "privacy")
+    vault.erase(first, "now")
+    veil.look()
+    late = members(veil, now=NOON)["detail"]["kid"]
+    assert late == members(veil, now=clock.now)["detail"]["kid"]
+    vault.erase(late, "now")
+    clock.now = NOON  # A clock that was set back to days that are no more.
+    veil.look()
+    assert "was erased" in veil.problem
+    with pytest.raises(EvidenceError):
+        members(veil, now=NOON)
+    assert [each.kid for each in vault.days() if not each.erased and each.kid[:8] <= late[:8]] == []
+
+
 def test_who_has_read_a_day_cannot_once_it_is_erased(
     veil: Veil, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.journal.files import Files
-from pdp.audit.veil.vault import Vault, day_of
+from pdp.audit.veil.vault import Erased, Vault, day_of
 
 NOW = "2026-11-21T00:00:00.000000Z"
 
@@ -221,7 +221,7 @@ def test_an_erased_key_is_gone_overwritten_and_marked(vault: Vault, monkeypatch:
 
 def test_an_erasure_that_fails_anywhere_is_finished_by_the_next(vault: Vault) -> None:
     for at in range(1, 12):
-        kid, _ = vault.day_key("20261101")
+        kid, _ = vault.day_key(f"202611{at:02}")
         try:
             Vault(vault.directory, None, Failing(at)).erase(kid, NOW)
         except EvidenceError:
@@ -230,12 +230,22 @@ def test_an_erasure_that_fails_anywhere_is_finished_by_the_next(vault: Vault) ->
         assert not vault.path_of(kid).exists()
 
 
-def test_a_day_whose_key_was_erased_gets_another_one(vault: Vault) -> None:
-    kid, key = vault.day_key("20261101")
+def test_a_day_whose_key_was_erased_never_has_one_again(vault: Vault) -> None:
+    kid, _ = vault.day_key("20261101")
     vault.erase(kid, NOW)
-    again, other = vault.day_key("20261101")
-    assert again != kid
-    assert other != key
+    with pytest.raises(Erased, match="20261101"):
+        vault.day_key("20261101")
+    assert [each.kid for each in vault.days()] == [kid]
+
+
+def test_no_new_key_is_wrapped_under_a_master_key_that_opens_none_of_ours(vault: Vault) -> None:
+    ours = vault.master.read_text()
+    vault.master.write_text(f"{'ab' * 32}\n")
+    with pytest.raises(EvidenceError, match="another master key"):
+        vault.day_key("20261101")
+    assert vault.days() == []
+    vault.master.write_text(ours)
+    assert vault.day_key("20261101")
 
 
 def test_who_holds_the_lock_holds_up_who_changes_and_nobody_who_reads(
