@@ -20,8 +20,7 @@ OF_THEIR_OWN: Final = 100
 """Refusals of one kind in one second that get a record each; of overload, which is when records hurt, one."""
 STORE: Final = 5_000
 PER_SECOND: Final = 10
-"""Of all kinds together, of which there are dozens: so many get a record each at most, what is in store and what comes to
-it in each second."""
+"""Of all kinds together, of which there are dozens: what is in store, and what comes to it in each second."""
 
 
 @dataclass(slots=True)
