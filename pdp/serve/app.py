@@ -98,7 +98,7 @@ class Application:
         except Exception as error:  # The one place: a deny, and a record.
             metrics.faults += 1
             self.worker.report(error, exchange.decision_id)
-            return await self._denied(exchange, Reason.FAULT, type(error).__name__)
+            return await self._denied(self._desk.after(exchange), Reason.FAULT, type(error).__name__)
         finally:
             self._in_flight -= 1
             metrics.took((perf_counter_ns() - started) // 1000)

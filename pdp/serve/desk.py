@@ -84,6 +84,7 @@ class Exchange:
     route: str = ""  # the pattern that its path fits
     patient: str | None = None  # whose data all of it is about; None: each question is looked at
     receipt: str = ""  # of its record, or of the first of several, once they are on disk
+    recorded: bool = False  # there is a record under its id, or is going to be
     shed: bool = False  # its record found no room in the queue: it passes
 
 
@@ -108,6 +109,17 @@ class Desk:
     def exchange(self, door: str) -> Exchange:
         """A request begins: its id, and now."""
         return Exchange(door, self._identifier(), time_ns() // 1000)
+
+    def after(self, exchange: Exchange) -> Exchange:
+        """For the deny that leaves instead of what was recorded: that record stays, under its own id, and the deny has
+        another one. The same exchange, where nothing was recorded.
+        """
+        if not exchange.recorded:
+            return exchange
+        after = self.exchange(exchange.door)
+        after.pep, after.caller, after.headers = exchange.pep, exchange.caller, exchange.headers
+        after.method, after.route, after.handed = exchange.method, exchange.route, exchange.handed
+        return after
 
     def _identifier(self) -> str:
         return f"{self._prefix}-{next(self._numbers):x}"
@@ -212,8 +224,10 @@ class Desk:
             second = None if exchange.shed or not essential else self._second(records)
             if second is not None:
                 exchange.handed.append(second)
+                exchange.recorded = True
             return second is not None
         exchange.handed.append(Handed(ticket, records, essential))
+        exchange.recorded = True
         return True
 
     def _second(self, records: list[Record]) -> Handed | None:

@@ -74,7 +74,7 @@ class Door:
         try:
             self._desk.metrics.faults += 1
             self._desk.worker.report(error, exchange.decision_id)
-            return self._refused(exchange, Reason.FAULT, type(error).__name__)
+            return self._refused(self._desk.after(exchange), Reason.FAULT, type(error).__name__)
         except Exception:  # Even that: still a deny in a call that succeeds.
             return LAST_RESORT
 
@@ -129,17 +129,10 @@ class Door:
         if not verdict.opens:
             return serialized(response)
         if not envoy_grpc.allows(response):
-            return self._refused(self._after(exchange), Reason.FAULT, "unsound-mutation")
+            return self._refused(self._desk.after(exchange), Reason.FAULT, "unsound-mutation")
         if _left(context) <= 0 or not context.is_active():
-            return self._refused(self._after(exchange), Reason.OVERLOADED, "too-late")
+            return self._refused(self._desk.after(exchange), Reason.OVERLOADED, "too-late")
         return serialized(response)
-
-    def _after(self, exchange: Exchange) -> Exchange:
-        """The record of the permit stays, under its own id; the deny that leaves instead has another one."""
-        after = self._desk.exchange(exchange.door)
-        after.pep, after.caller, after.headers = exchange.pep, exchange.caller, exchange.headers
-        after.method, after.route = exchange.method, exchange.route
-        return after
 
     def _refused(self, exchange: Exchange, reason: Reason, kind: str) -> bytes:
         verdict = self._check.refused(exchange, reason, kind)

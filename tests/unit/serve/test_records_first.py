@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,40 @@ def test_a_record_that_cannot_be_encoded_is_a_deny(real: World) -> None:
     body = json.dumps(BODY | {"resource": {"type": "record", "id": "x\ud800"}}).encode()
     answer = real.ask(body=body)
     assert answer.status in (400, 500)
+
+
+def fails_once(patch: pytest.MonkeyPatch, name: str) -> None:
+    """A fault of ours after the record, and before the answer."""
+    module, _, function = name.rpartition(".")
+    real, faults = getattr(import_module(module), function), [RuntimeError("too late for the record")]
+
+    def answer(*given: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return real(*given)
+
+    patch.setattr(name, answer)
+
+
+@pytest.mark.parametrize(
+    ("door", "answers"), [("evaluation", "pdp.doors.authzen.answer"), ("envoy", "pdp.doors.envoy.answer")]
+)
+def test_a_permit_that_could_not_leave_and_the_deny_that_left_are_two_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, door: str, answers: str
+) -> None:
+    world = World(tmp_path)
+    fails_once(monkeypatch, answers)
+    answer = DOORS[door](world)
+    assert answer.status in (403, 500)
+    permit, deny = world.records()
+    assert (permit["effect"], deny["effect"]) == ("allow", "deny")
+    assert permit["decision_id"] != deny["decision_id"] == answer.headers[b"x-pdp-decision"].decode()
+
+
+def test_the_same_over_grpc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(tmp_path)
+    fails_once(monkeypatch, "pdp.doors.envoy_grpc.answer")
+    identifier = denied(place.ask())
+    permit, deny = place.world.records()
+    assert (permit["effect"], deny["effect"]) == ("allow", "deny")
+    assert permit["decision_id"] != deny["decision_id"] == identifier
