@@ -269,10 +269,12 @@ class Desk:
         return kept
 
     def unattended(self, exchange: Exchange) -> None:
-        """Nobody waits for the records of this refusal: it is counted now."""
+        """Nobody waits for the records of this refusal: it is counted now, whatever becomes of them."""
         handed, exchange.handed = exchange.handed, []
-        for each in handed:
-            self._counted_in(each)
+        with self._lock:
+            for each in handed:
+                for record in each.records:
+                    self.metrics.count(record.door, record.decision)
 
     def _counted_in(self, handed: Handed) -> None:
         with self._lock:
@@ -334,10 +336,12 @@ class Desk:
     def tell_floods(self, now: int, all_of_them: bool = False) -> None:
         """Hand over the records that refusals share, once their second is over. Asked every second, and at the end.
 
-        What was handed over a second ago and is not on disk is told again.
+        What was handed over and could not be written is told again; what is still under way is waited for.
         """
+        if self._told is not None and not self._told[0].settled and not all_of_them:
+            return
         told, self._told = self._told, None
-        if told is not None and not told[0].done:
+        if told is not None and told[0].settled and not told[0].done:
             self._floods.back(told[1])
         floods = self._floods.over(now, all_of_them)
         if not floods:

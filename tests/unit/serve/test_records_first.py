@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from pdp.audit.journal.wal import Overloaded, Ticket
-from pdp.audit.log import Log
+from pdp.audit.log import EvidenceError, Log
+from pdp.model.decision import Reason
 from tests.audited import Kept, records
 from tests.unit.audit.disks import RESERVE, SEGMENT
 from tests.unit.serve.test_app import BODY, JSON, World
@@ -262,3 +263,37 @@ def test_the_same_over_grpc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     permit, deny = place.world.records()
     assert (permit["effect"], deny["effect"]) == ("allow", "deny")
     assert permit["decision_id"] != deny["decision_id"] == identifier
+
+
+def test_refusals_that_share_a_record_are_told_once_however_slow_the_disk_is(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    desk = world.app._desk
+    held = hold(world)
+    world.app.worker.late = True
+    for _ in range(3):
+        desk.unattended(refused(world))
+    for second in range(1, 4):
+        desk.tell_floods((1_000 + second) * 1_000_000)
+    assert [each.get("count", 1) for each in held.records()] == [1, 2]
+    held.settle("the log has no space")
+    desk.tell_floods(1_005 * 1_000_000)
+    assert [each.get("count", 1) for each in held.records()] == [1, 2, 2]
+    held.settle()
+    desk.tell_floods(1_006 * 1_000_000)
+    assert len(held.records()) == 3
+
+
+def refused(world: World) -> Any:
+    exchange = world.app._desk.exchange("authzen")
+    exchange.now = 1_000 * 1_000_000
+    world.app._desk.record_refusal(exchange, Reason.OVERLOADED, "overload")
+    return exchange
+
+
+def test_who_sends_what_cannot_be_read_does_not_say_that_the_log_works(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    held = hold(world)
+    world.app.worker.audit_failed(EvidenceError("the log has no space"))
+    world.app.malformed(b"/access/v1/evaluation", "http-400", 400)
+    assert held.records()
+    assert world.app.worker._audit_problem
