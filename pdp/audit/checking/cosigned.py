@@ -80,7 +80,7 @@ def newest(log: Path, index: int, keys: list[VerifierKey], policy: Policy | None
         if size <= index or (policy is None and looked_at >= LOOKED_AT):
             return None
         try:
-            data = (log / checkpoint.place(size)).read_bytes()
+            data = checkpoint.content(log, size)
             found = note.parse(data)
             enough = cosign.likely(found) if policy is None else enough_of(found, policy)
             if enough:

@@ -74,14 +74,14 @@ class Roots:
 def unverified(log: Path, size: int) -> Checkpoint | None:
     """What the kept checkpoint of this size says, whoever wrote it."""
     try:
-        return checkpoint.parse(note.parse((log / checkpoint.place(size)).read_bytes()).text)
+        return checkpoint.parse(note.parse(checkpoint.content(log, size)).text)
     except (OSError, NoteError):
         return None
 
 
 def signed_by(log: Path, size: int, key: VerifierKey) -> bool:
     try:
-        found = checkpoint.read((log / checkpoint.place(size)).read_bytes(), [key])
+        found = checkpoint.read(checkpoint.content(log, size), [key])
     except (OSError, NoteError):
         return False
     return found.checkpoint.size == size and found.checkpoint.origin == key.name
@@ -153,14 +153,17 @@ def judge(
     roots: Roots,
     origin: str,
     see: Callable[[int, bytes], None] = lambda _, __: None,
+    compared: Callable[[int], bool] = lambda _: True,
 ) -> Judged:
-    """All that are kept, one by one. `see` is told of each that is signed as it should be, and not contradicted."""
+    """All that are kept, one by one. `see` is told of each that is signed as it should be, and that the log agrees
+    with. `compared`: could it be? What was pruned may have left nothing to compare it with.
+    """
     judged = Judged()
     for size in sizes:
         judged.count += 1
         where, data = f"log/{checkpoint.place(size)}", b""
         try:
-            data = (log / checkpoint.place(size)).read_bytes()
+            data = checkpoint.content(log, size)
             found = trust.judged(data, origin, where)
         except OSError as error:
             found = Finding(Kind.ARCHIVE, f"{where} cannot be read: {error.strerror}")
@@ -172,8 +175,9 @@ def judge(
             continue
         judged.top = size
         if not roots.contradicts(size):
-            judged.confirmed = size
-            see(size, data)
+            if compared(size):
+                judged.confirmed = size
+                see(size, data)
         elif len(judged.forked) < MAX_KEPT:
             judged.forked.append(size)
     return judged

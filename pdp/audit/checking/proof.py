@@ -19,6 +19,7 @@ from typing import Final
 
 from pdp.audit.checking.cosigned import newest
 from pdp.audit.evidence import EvidenceError
+from pdp.audit.journal.files import whole
 from pdp.audit.tree import checkpoint, cosign, merkle, note, pruned
 from pdp.audit.tree.checkpoint import Checkpoint
 from pdp.audit.tree.cosign import Cosignature
@@ -48,7 +49,7 @@ class Proven:
 def published(log: Path, keys: Iterable[VerifierKey]) -> tuple[bytes, Checkpoint]:
     """The checkpoint that a log stands by now. Raises EvidenceError."""
     try:
-        data = (log / checkpoint.PUBLISHED).read_bytes()
+        data = whole(log / checkpoint.PUBLISHED, note.MAX_BYTES)
         return data, checkpoint.read(data, keys).checkpoint
     except OSError as error:
         raise EvidenceError(f"there is no checkpoint: {error.strerror}") from error

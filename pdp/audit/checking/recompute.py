@@ -6,6 +6,7 @@ which of them was changed.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -44,6 +45,16 @@ class Found:
     tiles: list[Finding] = field(default_factory=list)  # of the levels above, which follow from those below
     end: int = 0  # up to where anything could be read
     pruned: list[tuple[int, int, bool]] = field(default_factory=list)  # (first, last bundle, are its hashes there?)
+
+    def comparable(self) -> Callable[[int], bool]:
+        """Which sizes have a root to compare with: those inside of what went with its hashes have none."""
+        spans = [(first * WIDTH, (last + 1) * WIDTH) for first, last, hashes in self.pruned if not hashes]
+
+        def compared(size: int) -> bool:
+            at = bisect_right(spans, (size, 0)) - 1
+            return at < 0 or not spans[at][0] < size < spans[at][1]
+
+        return compared
 
 
 def recompute(

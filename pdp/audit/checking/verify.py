@@ -22,7 +22,7 @@ from pdp.audit.checking.history import ROTATED, Judged, Roots, Rotation, Trust, 
 from pdp.audit.checking.recompute import MAX_KEPT, Found, recompute
 from pdp.audit.checking.streams import Lane, Stamp, Streams, stamp
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.journal.files import Files
+from pdp.audit.journal.files import Files, whole
 from pdp.audit.tree import checkpoint, merkle, note, pruned, state
 from pdp.audit.tree.checkpoint import Checkpoint
 from pdp.audit.tree.keys import Keys
@@ -85,13 +85,15 @@ class Receipts(tails.Waiting):
     def __init__(self, lines: Iterable[str]) -> None:
         """Raises EvidenceError."""
         self._open: dict[tuple[str, int], str] = {}
+        self._contradicted: list[tuple[str, int]] = []
         self.wrong: list[Finding] = []
         for line in lines:
             if line := line.strip():
                 stream, seq, digits = [*line.rsplit(":", 2), "", ""][:3]
                 if not seq.isascii() or not seq.isdigit() or len(digits) != RECEIPT_HEX or len(seq) > 19:
                     raise EvidenceError(f"not a receipt: {line[:80]!r}")
-                self._open[stream, int(seq)] = digits
+                if self._open.setdefault((stream, int(seq)), digits) != digits and len(self._contradicted) < MAX_KEPT:
+                    self._contradicted.append((stream, int(seq)))
 
     def seen(self, found: Stamp, record: bytes) -> None:
         digits = self._open.pop((found.stream, found.seq), "") if self._open else ""
@@ -105,7 +107,10 @@ class Receipts(tails.Waiting):
 
     def findings(self) -> list[Finding]:
         left = sorted(self._open)[:MAX_KEPT]
-        return self.wrong + [Finding(Kind.RECEIPT, f"number {seq} of {stream}") for stream, seq in left]
+        wrong = [
+            Finding(Kind.RECEIPT, f"number {seq} of {stream} was given out twice") for stream, seq in self._contradicted
+        ]
+        return self.wrong + wrong + [Finding(Kind.RECEIPT, f"number {seq} of {stream}") for stream, seq in left]
 
 
 class _Verifier:
@@ -157,8 +162,8 @@ class _Verifier:
         size = max(last or 0, published.size if published else 0, self._unpublished())
         known = self._pruned()
         found = recompute(self._log, size, self._wanted(size, published), self._visit, self._at, progress, known)
-        self._of_pruned(found)
         self._judge(found, last, size)
+        self._of_pruned(found)
         if self._live:
             self._of_state()
             self._of_slots()
@@ -191,7 +196,7 @@ class _Verifier:
     def _published(self) -> Checkpoint | None:
         """Read once: a sealer at work publishes the next one meanwhile."""
         try:
-            self._data = (self._log / checkpoint.PUBLISHED).read_bytes()
+            self._data = whole(self._log / checkpoint.PUBLISHED, note.MAX_BYTES)
             return checkpoint.parse(note.parse(self._data).text)
         except (OSError, NoteError):
             return None  # Whatever it is, `_of_published` says so.
@@ -236,13 +241,14 @@ class _Verifier:
             if pruned.MARK in record:
                 said = pruned.of_record(index, record)
                 self._prunings += [said] if said is not None else []
-            if found.lane.endswith(f"/{OWN}") and ROTATED in record:
+            if found.lane == f"{self._origin}/{OWN}" and ROTATED in record:
                 ended = rotation(index, record)
                 self._rotations += [ended] if ended is not None else []
 
     def _of_pruned(self, found: Found) -> None:
-        """Is each bundle that is gone one that a sealed record took out?"""
+        """Is each bundle that is gone one that a sealed record took out, under a signature that holds?"""
         report = self._report
+        self._prunings = [each for each in self._prunings if each.index < report.size]
         for first, last, hashes in found.pruned:
             for number in range(first, last + 1):
                 if not any(each.gone(number) and (hashes or not each.hashes) for each in self._prunings):
@@ -282,7 +288,7 @@ class _Verifier:
         kept = takewhile(lambda each: each <= size, checkpoint.kept(self._log))
         cosigned = self._cosigned
         see: Callable[[int, bytes], None] = cosigned.see if cosigned is not None else lambda _, __: None
-        judged = judge(self._log, kept, trust, self._roots, self._origin, see)
+        judged = judge(self._log, kept, trust, self._roots, self._origin, see, found.comparable())
         report.checkpoints = judged.count
         report.findings += judged.findings
         if cosigned is not None:
@@ -371,8 +377,19 @@ class _Verifier:
             self._snapshot()  # Where it has exactly the size of the log.
         if self._sealed is not None:
             self._sealed.roots = roots
+        if found.size < report.size and self._set_back(report.size):
+            where = f"it speaks of {found.size} records, and {report.size} are signed"
+            report.findings.append(Finding(Kind.STATE, where))
         blamed = any(each.kind in EXPLAINED for each in report.findings)
         report.findings += tails.of_state(found, self._sealed if roots else None, blamed)
+
+    def _set_back(self, signed: int) -> bool:
+        """It is written before anything is signed. A sealer at work may have gone on since it was read."""
+        try:
+            found = state.read(self._directory)
+        except EvidenceError:
+            return True
+        return found is None or found.size < signed
 
     def _of_slots(self) -> None:
         lanes = self._streams.lanes

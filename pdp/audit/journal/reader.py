@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -103,7 +104,7 @@ class Slot:
     def header(self, segment: int) -> Header:
         """Raises Corrupt."""
         try:
-            with (self.path / name_of(segment)).open("rb") as file:
+            with _opened(self.path / name_of(segment)) as file:
                 return frames.read_header(file.read(HEADER_BYTES))
         except FileNotFoundError as error:
             raise Corrupt("missing-segment", self.number, segment, 0) from error
@@ -188,7 +189,7 @@ class Slot:
             found: list[Frame] = []
             try:
                 before = self.header(number)
-                with (self.path / name_of(number)).open("rb", buffering=0) as file:
+                with _opened(self.path / name_of(number)) as file:
                     start = beginning(number, before)
                     for _, frame in self._scan(file.fileno(), before, start, None, False, False):
                         if frame.seq > position.seq:
@@ -220,7 +221,7 @@ class Slot:
         else:
             here = position
         known = position if position.segment else here  # What was handed out before, here or in another segment.
-        with (self.path / name_of(number)).open("rb", buffering=0) as file:
+        with _opened(self.path / name_of(number)) as file:
             for read, frame in self._scan(file.fileno(), header, here, end, sync, whole):
                 here = read
                 if frame.seq > known.seq:
@@ -310,6 +311,11 @@ class Slot:
                 return Position(here.segment, here.offset + offset, frame.seq - 1, previous_of(frame.payload))
             offset = after
         return None
+
+
+def _opened(path: Path) -> FileIO:
+    """Never waits: what is no file is a log that was damaged."""
+    return FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def beginning(number: int, header: Header) -> Position:

@@ -17,7 +17,7 @@ from pdp.audit.journal.files import Files
 from pdp.audit.keeping.retention import Plan
 from pdp.audit.leaf import LOG, sealed_size
 from pdp.audit.tell import tell
-from pdp.audit.tree import pruned, tiles
+from pdp.audit.tree import checkpoint, pruned, tiles
 from pdp.audit.tree.pruned import KIND, NOTHING, Pruned
 from pdp.audit.tree.tiles import ENTRIES, HEIGHT, place
 
@@ -53,16 +53,21 @@ def prune(
 
 
 def _sealed(directory: Path, first: int, identifier: str) -> Pruned | None:
-    for index, record in tiles.records(directory / LOG, sealed_size(directory), first=first):
+    for index, record in tiles.records(directory / LOG, _signed_size(directory), first=first):
         found = pruned.of_record(index, record)
         if found is not None and found.record == identifier:
             return found
     return None
 
 
+def _signed_size(directory: Path) -> int:
+    """What no checkpoint covers yet takes nothing out: no verifier would believe it."""
+    return min(sealed_size(directory), checkpoint.last(directory / LOG) or 0)
+
+
 def last(directory: Path, progress: Progress = lambda _, __: None) -> Pruned:
     """What the newest sealed record of a pruning says; `NOTHING` where there is none. Raises EvidenceError."""
-    found, size = NOTHING, sealed_size(directory)
+    found, size = NOTHING, _signed_size(directory)
     anything = Pruned(size >> HEIGHT << HEIGHT)  # What `log/pruned` says is not asked: it may be gone, or another one.
     for index, record in tiles.records(directory / LOG, size, lambda done: progress(done, size), known=anything):
         found = pruned.of_record(index, record) or found

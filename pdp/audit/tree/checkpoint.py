@@ -16,6 +16,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pdp.audit.journal import files
 from pdp.audit.tree import note
 from pdp.audit.tree.merkle import HASH_BYTES
 from pdp.audit.tree.note import NoteError, VerifierKey
@@ -83,6 +84,11 @@ def place(size: int) -> str:
     return "/".join([ARCHIVE, *(digits[at : at + 3] for at in range(0, DIGITS, 3))])
 
 
+def content(log: Path, size: int) -> bytes:
+    """The kept one of this size, as it stands there. Raises OSError."""
+    return files.whole(log / place(size), note.MAX_BYTES)
+
+
 def kept(log: Path) -> Iterator[int]:
     """The sizes of all that are kept, in order; read one directory at a time. Raises OSError."""
     return _walked(log / ARCHIVE, "", False)
@@ -99,7 +105,7 @@ def last(log: Path) -> int | None:
 
 
 def _walked(directory: Path, before: str, backwards: bool) -> Iterator[int]:
-    if not directory.is_dir():
+    if not directory.is_dir() or directory.is_symlink():  # A link may lead back here, again and again.
         return
     for name in sorted((name for name in os.listdir(directory) if _THREE.fullmatch(name)), reverse=backwards):
         digits = before + name

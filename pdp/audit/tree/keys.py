@@ -22,11 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.journal.files import Files
+from pdp.audit.journal.files import Files, whole
 from pdp.audit.tree import note
 from pdp.audit.tree.note import NoteError, VerifierKey
 
 PROMISE: Final = "promise.json"
+MAX_BYTES: Final = 1 << 20
 
 
 class Keys:
@@ -69,9 +70,9 @@ class Keys:
         if not path.exists():
             return None
         try:
-            found = json.loads(path.read_bytes())
+            found = json.loads(whole(path, MAX_BYTES))
             return int(found["size"]), bytes.fromhex(found["root"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise EvidenceError(f"{path.name} cannot be read") from error
 
     def _private(self, epoch: int) -> Path:

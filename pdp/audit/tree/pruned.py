@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from pdp.audit.evidence import EvidenceError
+from pdp.audit.journal.files import whole
 
 KIND: Final = "prune"
 MARK: Final = b'"kind":"prune"'
 NAME: Final = "pruned"
+MAX_BYTES: Final = 1 << 20
+_ODD: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What comes of a text that says something else than it should."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_RUNS: Final = 1_500
 """Of bundles that stay, in one record. Where there would be more, those between two of them stay too."""
@@ -90,7 +94,7 @@ def of_record(index: int, record: bytes) -> Pruned | None:
     try:
         said = json.loads(record)
         found = _pruned(said, index) if said["kind"] == KIND else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except _ODD:
         return None
     return found if found is not None and found.min_index <= index else None
 
@@ -98,7 +102,7 @@ def of_record(index: int, record: bytes) -> Pruned | None:
 def read(log: Path) -> Pruned:
     """What `log/pruned` says; `NOTHING` where there is none. Raises EvidenceError."""
     try:
-        data = (log / NAME).read_bytes()
+        data = whole(log / NAME, MAX_BYTES)
     except FileNotFoundError:
         return NOTHING
     except OSError as error:
@@ -106,7 +110,7 @@ def read(log: Path) -> Pruned:
     try:
         said = json.loads(data)
         return _pruned(said, int(said["index"]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except _ODD as error:
         raise EvidenceError(f"log/{NAME} is damaged") from error
 
 

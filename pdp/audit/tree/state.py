@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from pdp.audit.evidence import EvidenceError
+from pdp.audit.journal.files import whole
 from pdp.audit.journal.reader import Position
 from pdp.audit.tree.merkle import EMPTY
 
 VERSION: Final = 1
 DIRECTORY: Final = "state"
 NAME: Final = "tree.json"
+MAX_BYTES: Final = 16 << 20
 LOCK: Final = "sealer.lock"
 
 
@@ -64,14 +66,14 @@ def read(directory: Path) -> State | None:
     """None: there is none. Raises EvidenceError."""
     path = directory / DIRECTORY / NAME
     try:
-        data = path.read_bytes()
+        data = whole(path, MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise EvidenceError(f"{NAME} cannot be read: {error.strerror}") from error
     try:
         return _state(json.loads(data))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise EvidenceError(f"{NAME} is damaged") from error
 
 

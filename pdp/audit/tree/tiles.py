@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pdp.audit.evidence import EvidenceError
+from pdp.audit.journal.files import whole
 from pdp.audit.tree import merkle, pruned
 from pdp.audit.tree.merkle import HASH_BYTES
 from pdp.audit.tree.pruned import Pruned
@@ -21,6 +22,8 @@ from pdp.audit.tree.pruned import Pruned
 HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT
 MAX_ENTRY: Final = 65_535
+MAX_BUNDLE: Final = 2 * WIDTH * (MAX_ENTRY + 2)
+"""Bytes of what is still read: twice what the log has, so that what was put in can be told."""
 ENTRIES: Final = "entries"
 CACHED: Final = 64
 
@@ -52,12 +55,14 @@ def packed(entry: bytes) -> bytes:
 
 
 def unpacked(bundle: bytes) -> list[bytes]:
-    """The entries of a bundle. Raises EvidenceError where it is cut short."""
+    """The entries of a bundle. Raises EvidenceError where it is cut short, or has far too many."""
     found, at = [], 0
     while at < len(bundle):
         start = at + 2
         at = start + int.from_bytes(bundle[at:start], "big")
         found.append(bundle[start:at])
+        if len(found) > 2 * WIDTH:
+            raise EvidenceError("a bundle has more records than it may")
     if at != len(bundle):
         raise EvidenceError("a bundle is cut short")
     return found
@@ -150,7 +155,7 @@ def levels(size: int) -> int:
 def content(log: Path, name: str) -> bytes:
     """A file of the log. Raises EvidenceError."""
     try:
-        return (log / name).read_bytes()
+        return whole(log / name, MAX_BUNDLE)
     except FileNotFoundError as error:
         raise EvidenceError(f"{name} is missing") from error
     except OSError as error:
