@@ -105,6 +105,8 @@ def members_of(payload: bytes) -> dict[str, Any]:
         raise EvidenceError("a record is no JSON") from error
     if not isinstance(members, dict) or not isinstance(members.get("seq"), int) or "stream" not in members:
         raise EvidenceError("a record does not say where it stands")
+    if not isinstance(members.get("kind", ""), str):
+        raise EvidenceError("a record does not say what it is")
     return members
 
 

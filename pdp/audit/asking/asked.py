@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
 
 from pdp.audit.asking.period import Period
+from pdp.audit.decided import MAX_TEXT
 from pdp.audit.leaf import CLEAR, Opener, instant
 from pdp.audit.record import DECISION, RESULTS, STRANGE
 
@@ -93,7 +94,7 @@ class Thing:
     @property
     def ids(self) -> frozenset[str]:
         """Whatever its type."""
-        return frozenset() if self.pseudonym else frozenset(each for _, each in self.parts)
+        return frozenset() if self.pseudonym else _written(each for _, each in self.parts)
 
     def of(self, kind: str) -> Names:
         """As a thing of this type."""
@@ -107,6 +108,7 @@ class Thing:
             return Names(frozenset(), frozenset({self.text}), frozenset({self.pseudonym[1]}))
         ids = frozenset(each for of, each in self.parts if of in ("", kind))
         names = frozenset(name for each in ids for name in self._opener.names(kind, each))
+        ids = _written(ids)
         # A thing of another type has no name here, which has to be known of the same keys.
         epochs = epochs_of(names or self._opener.names(kind, self.text))
         return Names(ids, names, epochs)
@@ -128,6 +130,11 @@ class Thing:
                 return YES
             return NO if self.pseudonym[1] in epochs_of(names) else UNKNOWN
         return UNKNOWN
+
+
+def _written(ids: Iterable[str]) -> frozenset[str]:
+    """As they stand in a record, where a very long one is cut."""
+    return frozenset(text for each in ids for text in (each, each[:MAX_TEXT]))
 
 
 def epochs_of(names: Iterable[str]) -> frozenset[str]:
@@ -193,6 +200,19 @@ class Question:
         if found is NO:
             return NO, ""
         return (found, state) if found is UNKNOWN else (timed, why)
+
+    def elsewhere(self, members: Mapping[str, Any]) -> bool:
+        """A patient is asked for, and this, which is not meant, gave away things of which nobody here knows whose they
+        are: a search for something else than patients.
+        """
+        search, period = part(members, "search"), self.asked.period
+        if self.patient is None or search.get("for") != "resource" or not search.get("found"):
+            return False
+        if part(members, "res").get("type") == self.asked.patient_type:
+            return False
+        others = Question(replace(self.asked, patient="", period=None), self.opener)
+        moment = instant(members.get("ts", ""))
+        return (period is None or not moment or moment in period) and others.meant(members)[0] is not NO
 
     def first(self, members: Mapping[str, Any]) -> First:
         """What the records that go on with this search have to know of it."""
@@ -291,10 +311,13 @@ def _subject(thing: Thing, _: str, members: Mapping[str, Any], detail: Mapping[s
             found = _any(found, _role(thing, said, part(detail, name), known))
     if found is YES or not (part(members, "identity").get("actors") or "actors" in detail):
         return found
-    actors = detail.get("actors")
+    actors, told = detail.get("actors"), part(members, "identity").get("actors")
     if not isinstance(actors, list):  # How many there are is in clear, who they are is not.
         return UNKNOWN
-    return _any(found, *(YES if each in thing.ids else NO for each in actors))
+    if any(each in thing.ids for each in actors if isinstance(each, str)):
+        return YES
+    # A pseudonym is one of a type, which an actor has none of; and of very many, only the first are on record.
+    return UNKNOWN if thing.pseudonym or told not in (None, len(actors)) else found
 
 
 def _results(thing: Thing, members: Mapping[str, Any], detail: Mapping[str, Any], known: bool, only: str) -> Meant:

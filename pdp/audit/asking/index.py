@@ -69,6 +69,10 @@ COLUMNS: Final = {
 `open`: its detail is in clear, and may name somebody. `other`: it may name somebody whom nothing here shows."""
 
 
+_CLEAR: Final = (
+    f"EXISTS (SELECT 1 FROM (SELECT unnest(names) AS each) WHERE NOT regexp_full_match(each, '{PSEUDONYM.pattern}'))"
+)
+"""Of a row: an id stands among its names."""
 TEXTS: Final = tuple(name for name, kind in COLUMNS.items() if "VARCHAR" in kind and name != "hash")
 
 
@@ -298,7 +302,8 @@ def _where(duck: DuckDBPyConnection, index: Index, question: Question) -> tuple[
             need(f"list_contains({column}, ?)" if COLUMNS[column].endswith("[]") else f"{column} = ?", value)
     for thing in question.things:
         names, epochs = _names_of(duck, index, thing)
-        need("(open OR other OR list_has_any(names, ?) OR NOT list_has_all(?, epochs))", names, epochs)
+        clear = f" OR {_CLEAR}" if thing.pseudonym else ""  # The id behind it may stand there.
+        need(f"(open OR other OR list_has_any(names, ?) OR NOT list_has_all(?, epochs){clear})", names, epochs)
     return f"(always OR ({' AND '.join(clauses) or 'true'}))", given
 
 

@@ -52,6 +52,7 @@ class Tally:
     skipped: int = 0  # records left of and right of a period, that were not looked at
     first: int = 0  # when the first and the last record of the log were written, by the clocks of those who wrote
     last: int = 0
+    elsewhere: int = 0  # searches that gave away things, and whose they are is not on record
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -93,6 +94,11 @@ class Search:
             self.tally.looked += 1
             if self._may(sieve, payload):
                 yield from self.judged(None, payload)
+        if number := self.tally.elsewhere:
+            some = "1 search" if number == 1 else f"{number:,} searches"
+            self.tally.notes.append(
+                f"{some} gave away things whose patients are not on record: ask for those by --resource too"
+            )
 
     def _scanned(self, size: int) -> Iterator[Leaf]:
         low, high = (0, -(-size // WIDTH)) if self.thorough else self._bounds(size)
@@ -116,6 +122,7 @@ class Search:
             return
         self.tally.notes.append(f"the index is not that of this log (record {index}): all of the log was read")
         self.tally.unjudged.clear()
+        self.tally.elsewhere = 0
         self.tally.examples.clear()
         for leaf in self._scanned(size):
             if leaf.index in shown:
@@ -227,6 +234,7 @@ class Search:
         first = self._part_of(members)
         found, why = self.question.meant(members, first)
         if found is NO:
+            self.tally.elsewhere += self.question.elsewhere(members)
             return
         if found is UNKNOWN:
             self.tally.doubt(why, f"{where} ({members.get('id', '')})")

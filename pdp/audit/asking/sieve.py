@@ -29,6 +29,7 @@ _PERSON: Final = rb'"res"(?!:\{"type":"(?!%(patient)s")[^"]*"|:\{"type":"%(patie
 _RESOURCE: Final = rb'"res"(?!:\{"type":"[^"]*","id_p":"%(key)s)'
 _SUBJECT: Final = rb'"sub"(?!:\{"type":"[^"]*","id(?:"|_p":"%(key)s))'
 """What only an encrypted detail may name, as patterns: with `key`, the beginnings of the pseudonyms that are known."""
+_SUBJECT_OPEN: Final = rb'"sub"(?!:\{"type":"[^"]*","id_p":"%(key)s)'
 _OPEN: Final = re.compile(rb'"detail"(?!:\{"kid")').search
 _TOLD: Final = re.compile(rb'"kind"(?!:"decision")').search
 _YEAR_10000: Final = 253_402_300_800_000_000
@@ -115,8 +116,10 @@ class Sieve:
         ways = Ways(_texts(texts).texts, [])
         for pattern in self._hiding(thing):
             ways.tests.append(_hidden(pattern, frozenset(epochs or ()), self._patient_type))
-        if thing.pseudonym is not None:
-            ways.tests.append(_OPEN)  # The id behind it may stand there in clear.
+        if thing.pseudonym is not None:  # The id behind it may stand there in clear.
+            ways.tests.append(_OPEN)
+            if subject:
+                ways.tests.append(_unknown(_SUBJECT_OPEN, frozenset(epochs or ()), self._patient_type))
         if self._told:
             ways.tests.append(_TOLD)
         if subject:
@@ -144,9 +147,16 @@ def types(data: bytes) -> set[str] | None:
 @lru_cache(64)
 def _hidden(pattern: bytes, epochs: frozenset[str], patient_type: str) -> Test:
     """Is there a detail that is encrypted beside somebody whom no pseudonym of these keys names in the known form?"""
+    found = _unknown(pattern, epochs, patient_type)
+    return lambda data: b'"kid"' in data and found(data)
+
+
+@lru_cache(64)
+def _unknown(pattern: bytes, epochs: frozenset[str], patient_type: str) -> Test:
+    """Is there somebody whom no pseudonym of these keys names in the known form?"""
     key = b"p(?:%s)-" % "|".join(sorted(epochs)).encode() if epochs else b"(?!)"
     found = re.compile(pattern % {b"key": key, b"patient": re.escape(patient_type.encode("utf-8", "replace"))}).search
-    return lambda data: b'"kid"' in data and found(data) is not None
+    return lambda data: found(data) is not None
 
 
 def _texts(texts: Iterable[str]) -> Ways:

@@ -1,0 +1,85 @@
+"""Where a privacy officer could have had a wrong answer: each access is found, or it is said that nobody can tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.audit.test_query import found, ids
+
+from pdp.audit.asking.asked import Asked
+from pdp.audit.asking.query import search
+from pdp.audit.leaf import PLAIN, Opener
+from tests.unit.audit.stories import Locks, decided, log, name
+
+
+def through(*actors: str, told: int = 0) -> dict[str, Any]:
+    """The members and the detail of who acted through others."""
+    return {
+        "more": {"identity": {"via": "token", "actors": told or len(actors)}},
+        "detail": {"actors": list(actors)},
+    }
+
+
+def test_who_acted_through_others_is_found_by_pseudonym_too(tmp_path: Path) -> None:
+    log(
+        tmp_path,
+        decided(id="a", who="paul", epoch=1, kid="k", **through("nina")),
+        decided(id="b", who="paul", epoch=1, kid="k", **through("dora")),
+        decided(id="c", who="nina", epoch=1, kid="k"),
+    )
+    asked = name(1, "user", "nina")
+    assert ids(tmp_path, Locks(1), subject="nina") == ["a", "c"]
+    these, tally = found(tmp_path, Locks(1), subject=asked)
+    assert "a" in these or not tally.whole
+    assert found(tmp_path, Locks(1), thorough=True, subject=asked)[0] == these
+
+
+def test_an_actor_who_did_not_fit_is_doubted(tmp_path: Path) -> None:
+    log(tmp_path, decided(id="a", who="paul", **through("dora", told=70)))
+    these, tally = found(tmp_path, subject="nina")
+    assert (these, sum(tally.unjudged.values())) == ([], 1)
+    assert found(tmp_path, subject="dora")[0] == ["a"]
+
+
+@pytest.mark.parametrize("long", ["n" * 1_024, "n" * 1_500])
+def test_an_id_that_was_cut_is_found_or_doubted(long: str, tmp_path: Path) -> None:
+    """In clear, `MAX_TEXT` characters of it are on record."""
+    log(tmp_path, decided(id="a", who=long[:1_024], patient=long[:1_024], resource=f"Record {long[:1_024]}"))
+    for asked in ({"subject": long}, {"patient": long}, {"resource": f"Record/{long}"}):
+        these, tally = found(tmp_path, **asked)
+        assert these == ["a"] or not tally.whole
+
+
+@pytest.mark.parametrize("odd", [["decision"], {"a": 1}, 5, None, True])
+@pytest.mark.parametrize("member", ["kind", "id", "ts", "search", "count", "part", "pep", "stream"])
+def test_a_member_of_any_type_is_no_crash(member: str, odd: object, tmp_path: Path) -> None:
+    log(tmp_path, decided(id="a"), {**decided(id="b"), member: odd}, decided(id="c"))
+    for opener in (PLAIN, Locks()):
+        for asked in (Asked(patient="pat-1"), Asked(subject="nina"), Asked(pep="envoy"), Asked(kinds=frozenset())):
+            for thorough in (False, True):
+                these = [each.id for each in search(tmp_path, asked, opener, thorough=thorough).hits()]
+                assert {"a", "c"} <= set(these)
+
+
+def searched(found_: int, **more: Any) -> dict[str, Any]:
+    return {"search": {"for": "resource", "found": found_, "looked_at": 9, "undecided": 0, "more": False}, **more}
+
+
+@pytest.mark.parametrize("opener", [PLAIN, Locks(1)])
+def test_what_a_search_gave_away_of_nobody_knows_whom_is_counted(opener: Opener, tmp_path: Path) -> None:
+    """It found records, and whose they are is not on record."""
+    log(
+        tmp_path,
+        decided(id="a", patient="", resource="Record ", more=searched(3), detail={"results": ["r1", "r2", "r3"]}),
+        decided(id="b", patient="", resource="Record ", more=searched(0), detail={"results": []}),
+        decided(id="c", patient="", resource="Patient ", more=searched(1), detail={"results": ["pat-1"]}),
+        decided(id="d", patient="", resource="Record ", more=searched(1), detail={"results": ["r1"]}, who="dora"),
+    )
+    these, tally = found(tmp_path, opener, patient="pat-1")
+    assert these == ["c"]
+    assert tally.whole
+    assert any("2 searches" in each for each in tally.notes)
+    assert not found(tmp_path, opener, subject="nina")[1].notes
+    assert any("1 search " in each for each in found(tmp_path, opener, patient="pat-1", subject="dora")[1].notes)
