@@ -155,7 +155,7 @@ def _say(drawn: Drawn, identifier: str) -> None:
     for name, places in drawn.places.items():
         print(f"  {name:12}{len(places):,} of {drawn.population[name]:,}")
     print(f"  {'flagged':12}{len(drawn.flagged):,}" + (f", and {drawn.left_out:,} left out" if drawn.left_out else ""))
-    print(f"seed {drawn.seed.hex()[:16]}.. of the checkpoint of size {drawn.tree:,}")
+    print(f"seed {drawn.seed.hex()[:16]}.. of the first {drawn.tree:,} records")
     print(f"to be looked at with `pdp audit review show {identifier}`")
 
 
@@ -235,9 +235,9 @@ def _show(args: argparse.Namespace, where: Path) -> int:
     recorded(where, "audit.read", asked("review show", review=args.number))
     one = _one(_reviews(args, where)[0], args.number)
     said, progress = one.leaf.members, Progress("records")
-    tree, until, size = said.get("checkpoint", {}).get("size", 0), said.get("until", 0), said.get("size", 0)
+    below, until, size = one.leaf.index or 0, said.get("until", 0), said.get("size", 0)
     every = _drawable(args, where, one.period, progress)
-    again = draw(every, where / "log", origin(where), one.period, int(size), int(tree), int(until))
+    again = draw(every, where / "log", origin(where), one.period, int(size), below, int(until))
     progress.end()
     same = same_draw(one, again)
     emit(sheet(one, again, same, items(opener(where, args), where, one.places)), args.output, args.all)
@@ -257,7 +257,8 @@ def _sign(args: argparse.Namespace, where: Path) -> int:
         raise Failure("--note says what the issue is", code=USAGE)
     if len(note) > MAX_NOTE:
         raise Failure(f"--note is longer than {MAX_NOTE:,} characters", code=USAGE)
-    kind, subject = named("user", _person(settings(args), user, args.subject))
+    person = _person(settings(args), user, args.subject)
+    kind, subject = named("user", person)
     detail = {"sub": {"type": kind, "id": subject}}
     recorded(where, "audit.read", asked("review signoff", review=args.number), detail)
     found, _ = _reviews(args, where)
@@ -265,7 +266,8 @@ def _sign(args: argparse.Namespace, where: Path) -> int:
     if any(each.by == user or each.subject == subject for each in one.signoffs):
         raise Failure(f"{user}, or {subject}, has signed review {one.number} already", "another person may sign too")
     opens = opener(where, args)
-    meant = own(items(opens, where, one.places), f"{kind}:{subject}", opens)
+    # Where nobody says a type, it is the same person whatever the type.
+    meant = own(items(opens, where, one.places), person if person == subject else f"{kind}:{subject}", opens)
     others = [each for each in one.signoffs if each.by != user and each.subject != subject and not each.conflicted]
     if meant is not NO and not others:
         why = f"accesses of {subject} are among its items"

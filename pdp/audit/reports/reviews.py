@@ -1,7 +1,8 @@
 """Reviews of access (R63): a sample that nobody chose, what was flagged, and who signed that it was looked at.
 
-The sample follows from the log alone: its seed is made of the first signed checkpoint that covers the period, and each
-record's place in the draw of seed and leaf hash. Who draws again draws the same; who reviews can be held to it.
+The sample follows from the log alone: its seed is made of the root of the log up to the last record of the period, not
+of which checkpoints somebody keeps, and each record's place in the draw of seed and leaf hash. Who draws again draws
+the same; who reviews can be held to it.
 
 Kinds: `review.sample` (places in the log, no ids) and `review.signoff`.
 """
@@ -19,17 +20,18 @@ from typing import Any, Final
 from pdp.audit.asking.asked import NO, Asked, Meant, Question
 from pdp.audit.asking.deeds import Deed, deed, text
 from pdp.audit.asking.period import Period
-from pdp.audit.checking.history import unverified
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.leaf import Leaf, Opener, instant
 from pdp.audit.record import DECISION
 from pdp.audit.reports.access import EMERGENCY
-from pdp.audit.tree import checkpoint
+from pdp.audit.tree import checkpoint, merkle
+from pdp.audit.tree.merkle import ProofError
+from pdp.audit.tree.tiles import Tiles
 
 SAMPLE: Final = "review.sample"
 SIGNED: Final = "review.signoff"
 FLAGS: Final = frozenset({"finding", "case"})
-VERSION: Final = "pdp.review/v1"
+VERSION: Final = "pdp.review/v2"
 MAX_SIZE: Final = 1_000
 MAX_FLAGGED: Final = 1_000
 LARGE_SEARCH: Final = 20
@@ -99,27 +101,24 @@ def _risky(one: Deed) -> bool:
 
 
 def draw(
-    leaves: Iterable[Leaf], log: Path, origin: str, period: Period, size: int, tree: int = 0, until: int = 0
+    leaves: Iterable[Leaf], log: Path, origin: str, period: Period, size: int, below: int = 0, until: int = 0
 ) -> Drawn:
-    """`leaves`: the sealed records of the log. `tree`, `until`: of an earlier draw, to repeat it. Raises EvidenceError.
-
-    Without `tree`: the first kept checkpoint that covers every record of the period.
+    """`leaves`: the sealed records of the log. To repeat an earlier draw, `below`: the place of its own record, since
+    what was sealed later could not be drawn; `until`: as it says. Raises EvidenceError.
     """
     inside, flags, last = [], [], -1
     for leaf in leaves:
         if leaf.index is None:
             continue
-        last = leaf.index
+        last = max(last, leaf.index)
         if leaf.kind in FLAGS and _flags(leaf, period) and (not until or leaf.index < until):
             flags.append(leaf.index)
-        elif leaf.kind == DECISION and leaf.time in period and (not tree or leaf.index < tree):
+        elif leaf.kind == DECISION and leaf.time in period and (not below or leaf.index < below):
             one = deed(leaf)
             inside.append((stratum(one), leaf.hash, leaf.index))
-    covers = tree or _covering(log, max((place for _, _, place in inside), default=-1) + 1)
-    head = unverified(log, covers)
-    if head is None:
-        raise EvidenceError(f"the checkpoint of size {covers} is not kept, so the sample follows from nothing")
-    made = seed(origin, covers, head.root, period, size)
+    covers = max((place for _, _, place in inside), default=0) + 1
+    root = _root(log, covers)
+    made = seed(origin, covers, root, period, size)
     population = {name: sum(each[0] == name for each in inside) for name in SHARES}
     places = {
         name: sorted(
@@ -131,7 +130,7 @@ def draw(
         for name, number in shares(population, size).items()
     }
     kept, left = flags[:MAX_FLAGGED], max(0, len(flags) - MAX_FLAGGED)
-    return Drawn(period, size, covers, head.root, made, places, population, kept, until or last + 1, left)
+    return Drawn(period, size, covers, root, made, places, population, kept, until or last + 1, left)
 
 
 def _flags(leaf: Leaf, period: Period) -> bool:
@@ -140,11 +139,15 @@ def _flags(leaf: Leaf, period: Period) -> bool:
     return leaf.time in period or bool(first and first < period.after and last >= period.first)
 
 
-def _covering(log: Path, end: int) -> int:
-    for size in checkpoint.kept(log):
-        if size >= max(end, 1):
-            return size
-    raise EvidenceError("no checkpoint covers the period yet; ask again in a moment")
+def _root(log: Path, size: int) -> bytes:
+    """Of the log when it had this size, once a checkpoint covers it."""
+    last = checkpoint.last(log)
+    if last is None or last < size:
+        raise EvidenceError("no checkpoint covers the period yet; ask again in a moment")
+    try:
+        return merkle.root(size, Tiles(log, last).perfect)
+    except ProofError as error:
+        raise EvidenceError(f"the sample follows from nothing: {error}") from error
 
 
 def shares(population: dict[str, int], size: int) -> dict[str, int]:
@@ -268,6 +271,7 @@ def same_draw(one: Review, again: Drawn) -> bool:
         {name: places for name, places in again.places.items() if places}
         == {name: places for name, places in one.items.items() if places}
         and again.flagged == one.flagged
+        and again.tree == (said.get("checkpoint") or {}).get("size")
         and again.seed.hex() == text(said, "seed")
         and again.root.hex() == text(said, "checkpoint", "root")
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pdp.audit.leaf import leaves
+from pdp.audit.tree import checkpoint
 from pdp.cli.main import main
 from tests.unit.audit.seen import sealed, seen, told, written
 
@@ -68,6 +69,38 @@ def test_the_same_log_and_period_give_the_same_sample_and_another_log_another(
     assert (one["seed"], one["items"]) == (two["seed"], two["items"])
     other = sample(there, capsys, "21")
     assert other["seed"] != one["seed"]
+
+
+def test_a_sample_cannot_be_chosen_by_whoever_takes_checkpoints_away(there: Path, capsys: Capsys) -> None:
+    first = sample(there, capsys)
+    for size in list(checkpoint.kept(there / "log"))[:-1]:
+        (there / "log" / checkpoint.place(size)).unlink()
+    again = sample(there, capsys)
+    assert (again["seed"], again["items"]) == (first["seed"], first["items"])
+    assert review(there, capsys, "show", "1")[0] == 0
+
+
+def test_a_sample_of_a_part_that_somebody_chose_is_found_out(there: Path, capsys: Capsys) -> None:
+    """All of it follows from the log, but the log ended before what should not be looked at."""
+    drawn = sample(there, capsys)
+    from pdp.audit.asking.gathered import origin
+    from pdp.audit.asking.period import Period
+    from pdp.audit.reports.reviews import draw
+
+    every = [each for each in leaves(there) if each.kind == "decision" and (each.index or 0) < 281]
+    part = draw(every, there / "log", origin(there), Period(*drawn["period"]), 20).members()
+    told(there, "review.sample", part, "2026-05-01T00:00:00Z")
+    sealed(there)
+    assert review(there, capsys, "show", "1")[0] == 0
+    assert review(there, capsys, "show", "2")[0] == 1
+
+
+def test_who_says_no_type_does_not_sign_for_own_accesses_under_another_one(there: Path, capsys: Capsys) -> None:
+    written(there, seen("2026-01-05T03:00:00Z", "paul", who_kind="Practitioner"))
+    sealed(there)
+    sample(there, capsys, when=("--in", "2026-01"))
+    assert review(there, capsys, "signoff", "1", "--result", "ok", "--as", "paul")[0] == 1
+    assert review(there, capsys, "signoff", "1", "--result", "ok", "--as", "vera")[0] == 0
 
 
 def test_a_sample_names_nobody_in_its_record(there: Path, capsys: Capsys) -> None:
