@@ -8,9 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.unit.audit.test_verify import keys_of, looked, receipt, size_of
-from tests.unit.audit.test_verify import there as there
-from tests.unit.audit.test_verify import whole as whole
 
 from pdp.audit.checking.findings import Kind
 from pdp.audit.checking.streams import stamp
@@ -20,6 +17,9 @@ from pdp.audit.journal.segment import name_of, numbers
 from pdp.audit.tree import checkpoint
 from pdp.audit.tree.pruned import Pruned, of_record, read
 from pdp.audit.tree.tiles import place, records, unpacked
+from tests.unit.audit.checking.test_verify import keys_of, looked, receipt, size_of
+from tests.unit.audit.checking.test_verify import there as there
+from tests.unit.audit.checking.test_verify import whole as whole
 from tests.unit.audit.hosts import NOW, SECOND, Writer, sealed
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.audit.test_query import found, ids
 
 from pdp.audit.asking.asked import Asked
 from pdp.audit.asking.query import search
 from pdp.audit.leaf import PLAIN, Opener
+from tests.unit.audit.asking.test_query import found, ids
 from tests.unit.audit.stories import Locks, decided, log, name
 
 
