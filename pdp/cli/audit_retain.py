@@ -120,10 +120,14 @@ def _period(args: argparse.Namespace) -> Period | None:
 
 
 def _release(args: argparse.Namespace, where: Path) -> int:
+    from pdp.audit.evidence import EvidenceError
     from pdp.audit.keeping.retention import RELEASE, check
     from pdp.audit.tell import tell
 
-    held = check(where, args.hold, opener(where, args))
+    try:
+        held = check(where, args.hold, opener(where, args))
+    except EvidenceError as error:
+        raise Failure(str(error), "`pdp audit retain hold list` says what is", FINDINGS) from error
     tell(where, _origin(where), RELEASE, {"of": held.id, "reason": args.reason})
     print(f"{held.id} holds no more")
     return FINE
@@ -224,10 +228,11 @@ def _say(made: Plan, hashes: bool) -> None:
         held = sum(any(hold.id in each for each in why) for why in made.kept.values())
         what_of = "everything, since what it holds cannot be read" if hold.whole else count(held, "bundle")
         print(f"hold {printable(hold.id)} ({printable(hold.reason)}): {what_of}")
-    for each in made.marked.policies:
-        until = "in effect" if each.last is None else f"last in effect {stamp(each.last)}"
-        if each.last is None or each.last >= made.cutoff:
-            print(f"keep the policy set {printable(each.digest[:19])}: {until}")
+    ends = {each.digest: each.last for each in made.marked.policies}  # one that came back counts by its last end
+    for digest, last in ends.items():
+        until = "in effect" if last is None else f"last in effect {stamp(last)}"
+        if last is None or last >= made.cutoff:
+            print(f"keep the policy set {printable(digest[:16]) or '(without a digest)'}: {until}")
     if made.unshipped is not None and made.unshipped < made.size:
         print(
             f"stays: from record {made.unshipped} on a target of [ship] has not confirmed; see `pdp audit ship status`"

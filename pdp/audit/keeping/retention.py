@@ -144,7 +144,9 @@ def _note(found: Marked, index: int | None, record: bytes, members: Mapping[str,
         case "audit.release":
             found.released.setdefault(str(members.get("of", "")), []).append(index)
         case "policy.activate":
-            found.policies.append(PolicySet(str(members.get("digest", "")), index, at, None))
+            bundle = members.get("bundle")
+            digest = str(bundle.get("sha256", "")) if isinstance(bundle, dict) else ""
+            found.policies.append(PolicySet(digest, index, at, None))
         case "key.rotate" if index is not None and history.rotation(index, record) is not None:
             found.rotations.append(index)
 

@@ -162,3 +162,23 @@ def test_a_witness_that_cannot_be_run_is_refused(there: Path) -> None:
     assert main([*given, "--name", "a b"]) == 2
     assert main([*given[:-1], "x=y"]) == 2
     assert main([*given, "--listen", "192.0.2.1:1"]) == 2
+
+
+def test_the_plan_names_each_policy_set_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    at = {10: "a" * 64, 300: "b" * 64, 310: "b" * 64}
+
+    def each(number: int) -> str:
+        bundle = {"sha256": at.get(number)}
+        return said(START + number, kind="policy.activate", bundle=bundle) if number in at else ""
+
+    assert retain(old(tmp_path / "audit", 4, each=each), "plan") == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("keep the policy set")]
+    assert told == [f"keep the policy set {'b' * 16}: in effect"]
+
+
+def test_a_hold_that_is_not_there_says_where_they_are(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert retain(there, "hold", "release", "told-0", "--reason", "settled") == 1
+    assert "hold list" in capsys.readouterr().err

@@ -343,7 +343,7 @@ def test_a_policy_set_that_is_in_effect_keeps_the_record_that_says_so(tmp_path: 
     at = {300: "a", 600: "b", 900: "b"}
 
     def each(number: int) -> str:
-        return said(START + number, kind="policy.activate", digest=at[number]) if number in at else ""
+        return said(START + number, kind="policy.activate", bundle={"sha256": at[number]}) if number in at else ""
 
     made = planned(old(tmp_path, 5, each=each))
     assert sorted(made.kept) == [2, 3]
