@@ -37,8 +37,11 @@ VERBS: Final = {
 def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "audit",
-        help="verify the audit log, and prove single decisions",
-        description="Verify the audit log offline, with public keys alone, and prove single decisions to others.",
+        help="the audit log: is it whole, who saw whom, reports, reviews, misuse, keys, retention",
+        description=(
+            "The audit log. `verify`, `check-proof` and `report check` need public keys alone; what reads the log puts"
+            " on record first that it was read. Docs: docs/audit.md, and the pages that it names."
+        ),
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
     for module in VERBS.values():

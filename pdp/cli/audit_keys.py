@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.deed:
         args.parser.print_help()
         return USAGE
-    where = directory(args.directory)
+    where = directory(args.directory, any_directory=True)
     keys = vault(where, args)
     if keys is None:
         raise Failure(f"the log in {where} names no keys", "--privacy-dir says where they are, if there are any")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from pdp.cli.auditing import Progress, add_directory, directory, recorded
+from pdp.cli.auditing import Progress, add_directory, directory, keys_directory, recorded
 from pdp.cli.failure import FINDINGS, FINE, Failure
 
 
@@ -39,8 +39,9 @@ def run(args: argparse.Namespace) -> int:
     except EvidenceError as error:
         known, amiss = None, str(error)
     progress = Progress("records")
+    beside = Path(args.keys_dir) if args.keys_dir else None if args.directory else keys_directory()
     try:
-        found = rebuilt(where, Path(args.keys_dir) if args.keys_dir else None, progress)
+        found = rebuilt(where, beside, progress)
     except EvidenceError as error:
         hint = "`pdp audit verify` says what was changed; restore what belongs together"
         raise Failure(f"{where} cannot be repaired: {error}", hint) from error

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pdp.cli.auditing import Progress, add_keys, directory, keys, keys_or_own, whole
+from pdp.cli.auditing import Progress, add_keys, directory, keys, keys_directory, keys_or_own, whole
 from pdp.cli.cosigning import add_policy, moment, policy
 from pdp.cli.failure import Failure
 from pdp.cli.terminal import count, emit_json, paint, printable
@@ -24,7 +24,7 @@ DAY: Final = 86_400
 def add(verbs: Any) -> None:
     from pdp.audit.checking.findings import Kind
 
-    codes = "\n".join(f"  {kind.code}  {kind.word:20}{kind.sentence}" for kind in Kind)
+    codes = "\n".join(f"  {kind.code}  {kind.word:22}{kind.sentence}" for kind in Kind)
     parser = verbs.add_parser(
         "verify",
         help="recompute the whole log, and say what is wrong with it",
@@ -36,7 +36,14 @@ def add(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "directory", metavar="DIR", nargs="?", default="", help="the audit directory, or a copy of its `log` alone"
+        "directory",
+        metavar="DIR",
+        nargs="?",
+        default="",
+        help="the audit directory (else as the settings say), or a copy of its `log` alone",
+    )
+    parser.add_argument(
+        "--directory", metavar="DIR", dest="named", default="", help="the same, as the other verbs have it"
     )
     add_keys(parser)
     add_policy(parser)
@@ -53,7 +60,9 @@ def add(verbs: Any) -> None:
         metavar="FILE",
         help="an earlier checkpoint, kept elsewhere: the log must begin with it; may be given several times",
     )
-    parser.add_argument("--keys-dir", metavar="DIR", default="", help="`audit_keys_dir`, where it is set")
+    parser.add_argument(
+        "--keys-dir", metavar="DIR", default="", help="`audit_keys_dir`, where DIR is named (else as the settings say)"
+    )
     parser.add_argument("--receipts", metavar="FILE", help="receipts (`stream:seq:hash`), one to a line")
     parser.add_argument("--output", choices=("human", "json"), default="human")
 
@@ -62,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     from pdp.audit.checking.verify import verify
     from pdp.audit.evidence import EvidenceError
 
-    where = directory(args.directory)
+    where = directory(args.directory or args.named, any_directory=True)
+    beside = Path(args.keys_dir) if args.keys_dir else None if args.directory or args.named else keys_directory()
     asked = policy(args)
     given = (list(asked.logs) if asked is not None else []) + (keys(args.vkey) if args.vkey else [])
     given = given or keys_or_own(args.vkey, where)
@@ -76,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             earlier=earlier,
             receipts=receipts,
             cosigned=_cosigned(args, asked, where),
-            keys=Path(args.keys_dir) if args.keys_dir else None,
+            keys=beside,
             progress=progress,
         )
     except (EvidenceError, OSError) as error:

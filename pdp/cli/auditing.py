@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_KEY_BYTES: Final = 1 << 20
+OF_A_LOG: Final = ("log", "wal", "state", "privacy.json")
 LINE_SECONDS: Final = 5.0
 TERMINAL_SECONDS: Final = 0.2
 
@@ -36,8 +37,12 @@ def add_keys(parser: argparse.ArgumentParser, required: bool = False) -> None:
     )
 
 
-def directory(given: str) -> Path:
-    """The audit directory: the one that was named, else the one of the settings."""
+def directory(given: str, any_directory: bool = False) -> Path:
+    """The audit directory: the one that was named, else the one of the settings. Raises Failure.
+
+    Where no log is, nothing is found, and "nobody saw this patient" would be a false answer. `any_directory`: for
+    `verify`, which also reads a copy of `log` alone and has a finding of its own, and for the keys without a log.
+    """
     if not given:
         from pdp.config import ConfigError, load
 
@@ -49,7 +54,21 @@ def directory(given: str) -> Path:
     found = Path(given)
     if not found.is_dir():
         raise Failure(f"{found} is not a directory", "the audit directory is `audit_dir` in the settings")
+    if not any_directory and not any((found / each).exists() for each in OF_A_LOG):
+        if (found / "checkpoint").exists() or (found / "tile").exists():
+            raise Failure(f"{found} is the `log` of an audit directory", "name the directory that it is in", USAGE)
+        raise Failure(f"there is no audit log in {found}", "the audit directory is `audit_dir` in the settings", USAGE)
     return found
+
+
+def keys_directory() -> Path | None:
+    """`audit_keys_dir` of the settings; None where it is not set."""
+    from pdp.config import ConfigError, load
+
+    try:
+        return load(dict(os.environ), Path.cwd()).audit_keys_dir
+    except ConfigError:
+        return None
 
 
 def whole(name: str) -> bytes:

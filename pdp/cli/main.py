@@ -26,14 +26,17 @@ COMMANDS: Final[dict[str, str]] = {
     "routes": "list the routes, or say what an HTTP request maps to",
     "lint-proxy": "find what in a proxy's configuration lets a request past the check",
     "serve": "run the service",
-    "audit": "verify the audit log, and prove single decisions",
+    "audit": "the audit log: is it whole, who saw whom, reports, reviews, misuse, keys, retention",
     "revoke": "end the sessions of somebody, a session, a token, or the tokens of a client",
     "version": "print the versions",
 }
 """Subcommand -> what it does. Each is a module beside this one, with `add(subparsers)` and `run(args)`."""
 
 _MODULES: Final = {"eval": "evaluate", "lint-proxy": "lint_proxy"}  # `eval` would hide the builtin, `-` is no name
-_EPILOGUE: Final = "exit codes: 0 fine, 1 findings or failed tests, 2 usage, 3 the policy set does not check"
+_EPILOGUE: Final = (
+    "exit codes: 0 fine, 1 findings or failed tests, 2 usage, 3 the policy set does not check; `pdp audit VERB --help`"
+    " says which more that verb has"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

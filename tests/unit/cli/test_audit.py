@@ -41,6 +41,23 @@ def test_the_directory_of_the_settings_is_the_default(
     assert "20 records" in capsys.readouterr().out
 
 
+def test_verify_takes_the_directory_as_the_other_verbs_do(there: Path) -> None:
+    assert main(["audit", "verify", "--directory", str(there), "--vkey", key_of(there)]) == 0
+
+
+def test_the_promise_beside_the_keys_of_the_settings_is_held_against_the_log(
+    there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(there, older)
+    Writer(there, 2).write(1)
+    sealed(there)
+    monkeypatch.setenv("PDP_AUDIT_DIR", str(older))
+    monkeypatch.setenv("PDP_AUDIT_KEYS_DIR", str(there / "keys"))
+    assert main(["audit", "verify", "--vkey", key_of(there)]) == Kind.SET_BACK.code
+    assert main(["audit", "verify", str(older), "--vkey", key_of(there)]) == 0
+
+
 def test_keys_from_beside_the_log_prove_less_and_it_is_said(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "verify", str(there)]) == 0
     assert "may have replaced them" in capsys.readouterr().err

@@ -282,3 +282,34 @@ def test_the_last_lines(there: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert code == 0
     assert [json.loads(line)["decision"] for line in out.splitlines()] == ["d-3", "d-4"]
     assert asked(capsys, "tail", "--directory", str(there), "-n", "0")[1] == ""
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["query", "--patient", "pat-1"],
+        ["timeline", "--patient", "pat-1"],
+        ["tail"],
+        ["report", "access", "--patient", "pat-1"],
+        ["report", "disclosures", "--patient", "pat-1"],
+        ["review", "list"],
+        ["case", "list"],
+        ["export", "--format", "csv"],
+        ["retain", "plan"],
+        ["index"],
+        ["reconcile", "--access-log", "-"],
+    ],
+    ids=" ".join,
+)
+def test_where_no_log_is_nobody_is_told_that_nothing_was_found(
+    there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: list[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code, out, err = asked(capsys, *verb, "--directory", str(empty))
+    assert (code, out) == (2, "")
+    assert "there is no audit log in" in err
+    assert not list(empty.iterdir())
+    code, out, err = asked(capsys, *verb, "--directory", str(there / "log"))
+    assert (code, out) == (2, "")
+    assert "is the `log` of an audit directory" in err

@@ -108,7 +108,7 @@ def test_nothing_found_says_how_far_the_log_speaks(there: Path, report) -> None:
 
 
 def test_a_log_without_records_says_so(tmp_path: Path, report) -> None:
-    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "log").mkdir(parents=True)
     assert "the log holds no record at all" in report("access", "--patient", "p1", *MARCH).out
 
 
