@@ -36,7 +36,7 @@ def main() -> int:
     took = time.perf_counter() - began
     print(f"{records:,} decisions of {size.days} days in {took:.0f} s: {arguments.to / AUDIT}")
     print(f"what is known: {arguments.to / CONTEXT}; what is misuse: {arguments.to / TRUTH}")
-    print(f"next: pdp audit verify {arguments.to / AUDIT}")
+    print(f"next: pdp audit verify {arguments.to / AUDIT}; two workers were silent on purpose, which is found (29)")
     return 0
 
 
