@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pdp.audit.tree.policy import Policy
 
 DAY: Final = 86_400
+SHOWN: Final = 20  # findings of one kind, for people
 
 
 def add(verbs: Any) -> None:
@@ -112,8 +114,14 @@ def _cosigned(args: argparse.Namespace, asked: Policy | None, where: Path) -> Co
 
 def _say(report: Report) -> None:
     colour = paint()
+    told: Counter[str] = Counter()
     for each in report.findings:
-        print(f"{colour('red', each.kind.word)}: {printable(str(each))}")
+        told[each.kind.word] += 1
+        if told[each.kind.word] <= SHOWN:
+            print(f"{colour('red', each.kind.word)}: {printable(str(each))}")
+    for word, number in told.items():
+        if number > SHOWN:
+            print(f"{colour('red', word)}: and {number - SHOWN} more; --output json has them")
     if report.findings:
         print(f"{count(len(report.findings), 'finding')}, exit code {report.code}")
     if report.size or not report.findings:

@@ -151,3 +151,14 @@ def test_the_page_lists_every_exit_code_with_its_sentence() -> None:
     assert [line for line in page.split("\n") if line[2:4].isdigit()] == [
         f"| {kind.code} | `{kind.word}` | {kind.sentence} |" for kind in Kind
     ]
+
+
+def test_many_findings_of_one_kind_are_counted_not_listed(
+    there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "receipts").write_text("".join(f"{ORIGIN}/0/x:{each}:0123456789abcdef\n" for each in range(99, 150)))
+    verify = ["audit", "verify", str(there), "--vkey", key_of(there), "--receipts", str(tmp_path / "receipts")]
+    assert main(verify) == Kind.RECEIPT.code
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("receipt-unmatched")]
+    assert len(lines) == 21
+    assert lines[-1] == "receipt-unmatched: and 31 more; --output json has them"
