@@ -215,6 +215,11 @@ def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[st
     try:
         known = state.read(where)
         if known is None:
+            # A log that is written to is no copy because its state was taken away: nobody reads it off the record so.
+            if (where / "wal").is_dir() and (where / "log").is_dir():
+                lost = where / state.DIRECTORY / state.NAME
+                hint = "`pdp audit repair` makes it anew"
+                raise Failure(f"this cannot be put on record, so it is not done: {lost} is missing", hint)
             print(f"pdp: {where} is a copy of a log: what is read in it is on no record", file=sys.stderr)
             return ""
         return tell(where, known.origin, kind, said, detail=detail, veil=_veil(where) if detail else None)

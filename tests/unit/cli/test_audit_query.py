@@ -313,3 +313,14 @@ def test_where_no_log_is_nobody_is_told_that_nothing_was_found(
     code, out, err = asked(capsys, *verb, "--directory", str(there / "log"))
     assert (code, out) == (2, "")
     assert "is the `log` of an audit directory" in err
+
+
+def test_a_log_whose_state_was_taken_away_is_not_read_off_the_record(
+    there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (there / "wal").mkdir(exist_ok=True)
+    (there / "state" / "tree.json").unlink(missing_ok=True)
+    code, out, err = asked(capsys, "query", "--directory", str(there), "--patient", "pat-1")
+    assert (code, out) == (2, "")
+    assert "is not done" in err
+    assert "pdp audit repair" in err
