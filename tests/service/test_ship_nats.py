@@ -95,6 +95,16 @@ def test_a_cursor_that_was_set_back_doubles_nothing_within_the_window(
     assert len(held(server)) == size
 
 
+def test_two_logs_of_one_name_lose_nothing_to_each_other(server: NatsServer) -> None:
+    stream = Stream(where(server), 5)
+    try:
+        stream.put([Item("h/0/boot:1", b"of the first")])
+        stream.put([Item("h/0/boot:1", b"of the second"), Item("h/0/boot:1", b"of the first")])
+    finally:
+        stream.close()
+    assert [body for _, body in held(server)] == [b"of the first", b"of the second"]
+
+
 def test_nothing_is_missing_after_kills_of_the_server_and_of_the_shipper(
     server: NatsServer, host: Host, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""NATS JetStream: each record is a message with `Nats-Msg-Id: stream:seq`, confirmed by the ack of its own publication.
+"""NATS JetStream: each record is a message with an id of place and content, confirmed by the ack of its publication.
 
 An ack tells that the message is in the stream, on disk as the server is set (`sync_interval: always`), or that it was
 there before. Beyond the stream's window of duplicates one may be there twice, and is known by its id.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -22,6 +23,7 @@ from pdp.audit.ship.target import Contradicted, Item, ShipError
 from pdp.audit.ship.trust import context
 
 ID: Final = "Nats-Msg-Id"
+DIGITS: Final = 32
 AT_ONCE: Final = 256
 
 
@@ -74,7 +76,7 @@ class Stream:
         for at in range(0, len(batch), AT_ONCE):
             acks = []
             for each in batch[at : at + AT_ONCE]:
-                named = {ID: each.key}
+                named = {ID: named_by(each)}
                 acks.append(await js.publish_async(where.subject, each.body, stream=where.stream, headers=named))
             # In order: JetStream takes what one connection publishes one after the other.
             for ack in await asyncio.wait_for(asyncio.gather(*acks), self._seconds):
@@ -114,6 +116,13 @@ class Stream:
         elif where.secret:
             options["token"] = where.secret.decode()
         return options
+
+
+def named_by(item: Item) -> str:
+    """What JetStream knows it by: place and content. Two logs of one name, such as one that follows another that was
+    moved away, have the same places; with those alone the record of the second would be dropped as one of the first.
+    """
+    return f"{item.key}:{sha256(item.body).hexdigest()[:DIGITS]}"
 
 
 def wanted(where: Nats) -> StreamConfig:
