@@ -73,6 +73,11 @@ class Segment:
             raise FileNotFoundError(2, "the segment was deleted")
         self.offset += len(data)
 
+    @property
+    def named(self) -> bool:
+        """Is it still where readers look for it?"""
+        return self._disk.same(self._file, self.path)
+
     def trim(self) -> None:
         """Nothing more is coming: give back the room that is left. The next writer begins another segment."""
         with suppress(OSError):

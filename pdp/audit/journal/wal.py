@@ -424,6 +424,8 @@ class Wal:
                 began = time.monotonic()
                 segment.write(frames.encode(made, segment.seed), self._synced)
                 self.effort.took(time.monotonic() - began)
+                if not segment.named and not self.gone():  # With its whole directory it may be moved, alone it may not.
+                    raise FileNotFoundError(errno.ENOENT, "the segment has another name")
             except _NoSpace:
                 break
             except OSError as error:
@@ -595,7 +597,11 @@ class Wal:
             self._alarm(f"no copy of a damaged segment could be made: {_word(error)}")
 
     def _next(self) -> Segment:
-        """The spare, else the reserve, as our next segment. Raises _NoSpace."""
+        """The spare, else the reserve, as our next segment. Raises _NoSpace, also where what stands in the place of our
+        directory is another one: its files are somebody else's.
+        """
+        if self.gone():
+            raise _NoSpace
         for _ in range(TRIES):
             name = self._prepared()
             tail, identifier = self._tail, os.urandom(frames.ID_BYTES)
@@ -658,6 +664,8 @@ class Wal:
                 name = max(self._wanted)  # the spare first
             try:
                 size = self._segment_bytes if name == SPARE else self._reserve_bytes
+                if self.gone():
+                    raise FileNotFoundError(errno.ENOENT, "the directory is another one")
                 self._disk.zeroed(self._slot.path / name, size)
             except OSError:
                 self._missed()

@@ -484,6 +484,36 @@ def test_a_deleted_segment_takes_no_acknowledged_record_with_it(tmp_path: Path) 
     assert b'"i":2' in (tmp_path / "wal/0/seg-00000002.wal").read_bytes()
 
 
+def test_a_segment_that_has_another_name_hides_no_acknowledged_record(tmp_path: Path) -> None:
+    wal = opened(tmp_path)
+    settled(wal)
+    put(wal, 1)
+    (tmp_path / "wal/0/seg-00000001.wal").rename(tmp_path / "hidden")
+    put(wal, 2)
+    wal.close()
+    assert b'"i":2' in (tmp_path / "wal/0/seg-00000002.wal").read_bytes()
+
+
+def test_who_was_moved_away_takes_no_files_of_who_came_after(tmp_path: Path) -> None:
+    moved = opened(tmp_path / "audit", retry_seconds=0.01)
+    settled(moved)
+    put(moved, 1)
+    (tmp_path / "audit").rename(tmp_path / "old")
+    after = opened(tmp_path / "audit")
+    settled(after)
+    put(after, 2)
+    put(moved, 3)  # It was moved with all that it has.
+    before = sorted(each.name for each in (tmp_path / "audit/wal/0").iterdir())
+    with pytest.raises(EvidenceError):
+        put(moved, *range(1_000), size=1_000)
+    assert sorted(each.name for each in (tmp_path / "audit/wal/0").iterdir()) == before
+    put(after, 4)
+    assert b'"i":3' in b"".join(read(tmp_path / "old"))
+    assert b'"i":4' in b"".join(read(tmp_path / "audit"))
+    moved.close()
+    after.close()
+
+
 @pytest.mark.parametrize("call", ["open", "fsync", "pwrite", "rename"])
 def test_a_log_that_cannot_be_opened_is_an_error_and_leaves_its_slot(tmp_path: Path, call: str) -> None:
     disk = Faulty()
