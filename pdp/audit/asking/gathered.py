@@ -94,7 +94,8 @@ def _activated(leaf: Leaf) -> str:
 
 
 def sizes(log: Path, found: Contents) -> tuple[int, int]:
-    """The checkpoints around the period: the last one before its first record, the first one after its last.
+    """The checkpoints around the period: the last one before its first record, the first one after its last. Where
+    there is one, with a record from before and one from after, which show that nothing between is missing.
 
     Where it has no record: around the place where one would stand. Raises EvidenceError.
     """
@@ -105,9 +106,9 @@ def sizes(log: Path, found: Contents) -> tuple[int, int]:
     if first < 0:
         place = found.after if found.after >= 0 else last - 1
         first, end = max(0, place - 1), place + 1
-    begin = next((size for size in checkpoint.kept_backwards(log) if size <= first), 0)
-    after = next((size for size in checkpoint.kept(log) if size >= end and size > 0), None)
-    if after is None:
+    begin = next((size for size in checkpoint.kept_backwards(log) if size < max(first, 1)), 0)
+    after = next((size for size in checkpoint.kept(log) if size > max(end, 1)), last)
+    if after < end:
         raise EvidenceError("the last records of the period are under no checkpoint yet; ask again in a moment")
     return begin, after
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pdp.audit.asking.within import Progress
 from pdp.audit.checking import proof
-from pdp.audit.checking.history import rotation
+from pdp.audit.checking.history import Rotation, rotation
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.leaf import PLAIN, instant, leaf
 from pdp.audit.reports import policies
@@ -27,6 +27,8 @@ from pdp.audit.tree.tiles import WIDTH, unpacked
 
 MAX_SMALL: Final = 64 << 20
 MAX_FILES: Final = 10_000_000
+BLOCK: Final = 512
+OWN: Final = "/sealer/"
 CHUNK: Final = 1 << 20
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
@@ -51,15 +53,25 @@ class _Wrong(Exception):
     """What makes going on pointless."""
 
 
+_ODD: Final = (
+    *(tarfile.TarError, EOFError, ValueError, KeyError, TypeError),
+    *(RecursionError, AttributeError, OverflowError),
+)
+"""What comes of bytes that say something else than they should."""
+
+
 def check(path: Path, keys: Sequence[VerifierKey], progress: Progress = lambda _, __: None) -> Checked:
     """`keys`: the organisation's, and the log's where it is known. Raises OSError for what cannot be read."""
     found = Checked()
     try:
+        _plain(path)
         with tarfile.open(path, mode="r:") as tar:
             _Checker(tar, keys, found, progress).run()
     except _Wrong as wrong:
         found.findings.append(str(wrong))
-    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
+    except (EvidenceError, NoteError) as error:
+        found.findings.append(f"this is no evidence pack, or a damaged one: {error}")
+    except _ODD as error:
         found.findings.append(f"this is no evidence pack, or a damaged one ({type(error).__name__})")
     return found
 
@@ -78,6 +90,7 @@ class _Checker:
         self._progress = progress
         self._members: dict[str, tarfile.TarInfo] = {}
         self._sums: dict[str, str] = {}
+        self._rotations: list[Rotation] = []  # shown under the signature of the key before
 
     def run(self) -> None:
         self._read()
@@ -147,6 +160,9 @@ class _Checker:
             raise _Wrong(f"{MANIFEST} is of another log than {NOTE}")
         if [str(said["log"]["size_from"]), str(said["log"]["size_to"])] != lines[2].split(" "):
             raise _Wrong(f"{MANIFEST} is of another range than {NOTE}")
+        words = [said["made"], said["period"]["says"], *(said["period"][name] or "" for name in ("from", "before"))]
+        if not all(isinstance(each, str) for each in words):
+            raise _Wrong(f"{MANIFEST} does not say of what period it is")
         found.manifest = said
         found.signers = [each.name for each in signers]
         if any(each.name == lines[1] for each in signers):
@@ -196,25 +212,35 @@ class _Checker:
         grown = True
         while grown:
             grown = False
-            for name in rotations:
-                after = self._next(name, known)
-                if after is not None and after not in known:
-                    known.append(after)
+            for name in list(rotations):
+                ended = self._next(name, known)
+                if ended is not None:
+                    rotations.remove(name)
+                    self._rotations.append(ended)
+                    known += [ended.after] if ended.after not in known else []
                     grown = True
         return known
 
-    def _next(self, name: str, known: Sequence[VerifierKey]) -> VerifierKey | None:
-        """The key that a record names under the signature of one that is known."""
+    def _next(self, name: str, known: Sequence[VerifierKey]) -> Rotation | None:
+        """What a record of the sealer's own says of a key, under the signature of the one before."""
         try:
             proven = proof.check(self._content(name), known)
         except ProofError:
             return None
         ended = rotation(proven.index, proven.record)
-        return ended.after if ended is not None and ended.before in proven.signers else None
+        own = proven.record.startswith(f'{{"stream":"{self._found.manifest["origin"]}{OWN}'.encode())
+        return ended if own and ended is not None and ended.before in proven.signers else None
+
+    def _may_sign(self, key: VerifierKey, size: int) -> bool:
+        """Not before its epoch, and not after it."""
+        return not any(
+            (key == each.before and size > each.size) or (key == each.after and size <= each.size)
+            for each in self._rotations
+        )
 
     def _checkpoint(self, name: str, size: int, keys: Sequence[VerifierKey]) -> Checkpoint:
         try:
-            read = checkpoint.read(self._content(name), keys)
+            read = checkpoint.read(self._content(name), [each for each in keys if self._may_sign(each, size)])
         except NoteError as error:
             raise _Wrong(f"{name} is not to be trusted: {error}") from error
         origin = self._found.manifest["origin"]
@@ -229,22 +255,29 @@ class _Checker:
         """From one signed root to the other, record by record: none is missing, none was added or changed."""
         if frontier.root() != first.root:
             raise _Wrong(f"{RANGE} does not begin at {START}")
-        begin = first.size
+        begin, inside = first.size, False
         period = self._found.manifest["period"]
         for number in range(begin // WIDTH, -(-last.size // WIDTH)):
             for record in unpacked(self._content(f"{RECORDS}{number:012d}")):
+                inside = _in(record, period)
+                if inside and begin and frontier.size == begin:
+                    self._found.notes.append(f"that nothing before record {begin} is of the period, the signer says")
                 frontier.append(merkle.leaf(record))
                 self._found.records += 1
-                self._found.inside += _in(record, period)
+                self._found.inside += inside
             self._progress(frontier.size - begin, last.size - begin)
         if frontier.size != last.size or frontier.root() != last.root:
             raise _Wrong(f"the records do not lead to {END}")
+        if inside:
+            self._found.notes.append(f"that nothing from record {last.size} on is of the period, the signer says")
 
     # ------------------------------------------------------------------------------------------------------- the rest
 
     def _rest(self) -> None:
         found = self._found
         for each in self._json("policies/index.json"):
+            if not policies.DIGEST.fullmatch(each["digest"]):
+                raise _Wrong("policies/index.json names what is no policy set")
             name = f"policies/{each['digest']}.tar"
             if name in self._members:
                 policies.unpacked(self._content(name))
@@ -257,6 +290,21 @@ class _Checker:
             found.notes.append("when the pack was made, `pdp audit verify` had findings: verify.json says which")
         if found.manifest["log"]["not_sealed_when_made"]:
             found.notes.append("some records of the period were not sealed when it was made, and are not in it")
+
+
+def _plain(path: Path) -> None:
+    """Nothing but files one behind the other, and nothing behind their end, so that every program reads the same; and
+    no head that would be taken into memory, however long it says it is.
+    """
+    with path.open("rb") as file:
+        while len(head := file.read(BLOCK)) == BLOCK and any(head):
+            member = tarfile.TarInfo.frombuf(head, "utf-8", "strict")
+            if member.type != tarfile.REGTYPE or member.size < 0:
+                raise _Wrong(f"{member.name[:80]!r} is no file that a pack has")
+            file.seek(-(-member.size // BLOCK) * BLOCK, 1)
+        while data := file.read(CHUNK):
+            if data.strip(b"\0"):
+                raise _Wrong("there is something behind the end of the archive")
 
 
 def _in(record: bytes, period: dict[str, Any]) -> bool:

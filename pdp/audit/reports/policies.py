@@ -74,7 +74,7 @@ def unpacked(data: bytes) -> dict[str, bytes]:
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for each in tar:
-                file = tar.extractfile(each) if each.isreg() else None
+                file = tar.extractfile(each) if each.isreg() and not each.issparse() else None
                 if file is None or each.name in found:
                     raise EvidenceError("the archive of a policy set holds what is no file of one")
                 found[each.name] = file.read()
