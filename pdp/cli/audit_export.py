@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
 from pdp.cli.failure import FINDINGS, FINE, Failure
+from pdp.cli.terminal import printable
 
 if TYPE_CHECKING:
     from pdp.audit.leaf import Leaf
@@ -28,7 +29,7 @@ def add(verbs: Any) -> None:
         help="records for a SIEM or an audit record repository: OCSF, ECS, FHIR AuditEvent, CEF, CSV",
         description="Write records in the words of another system, one to a line, in the order of the log. What leaves "
         "are pseudonyms, unless --identities says otherwise.",
-        epilog="exit codes: 0 all of them, 1 some identities could not be opened, 2 usage",
+        epilog="exit codes: 0 all of them, 1 some identities could not be opened, or records say no time, 2 usage",
     )
     parser.add_argument("--format", choices=FORMATS, required=True, help="what they are written as")
     parser.add_argument("--from", dest="begin", metavar="TIME", default="", help="such as 2026-03-01")
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     opens = opener(where, args) if args.identities else PLAIN
     asked = {"format": args.format, "period": wanted.text, "first": args.first, "identities": args.identities}
     recorded(where, "audit.read", {"verb": "export", "asked": asked | ({"kinds": args.kind} if args.kind else {})})
-    make, progress, written, locked = encoder(args.format, args.identities), Progress("records"), 0, 0
+    make, progress = encoder(args.format, args.identities), Progress("records")
+    written = locked = timeless = 0
     following = args.first
     try:
         with _to(args.to_file) as write:
@@ -65,7 +67,10 @@ def run(args: argparse.Namespace) -> int:
                 write(header(args.format))
             for leaf in leaves(where, opens, first=args.first, unsealed=not args.sealed, progress=progress):
                 following = max(following, (leaf.index if leaf.index is not None else -1) + 1)
-                if leaf.time not in wanted or not _of_kind(leaf, args.kind):
+                if not _of_kind(leaf, args.kind):
+                    continue
+                if leaf.time not in wanted:
+                    timeless += not leaf.time
                     continue
                 line = make(leaf)
                 if line:
@@ -77,10 +82,24 @@ def run(args: argparse.Namespace) -> int:
     finally:
         progress.end()
     print(f"pdp: {written} records, {wanted.text}; the next one sealed is --first {following}", file=sys.stderr)
+    _pruned(where, args.first)
+    if timeless:
+        print(
+            f"pdp: {timeless} records say no time, and are not among them: they may be of this period", file=sys.stderr
+        )
     if locked:
         print(f"pdp: of {locked} the identities could not be opened: erased, or no key", file=sys.stderr)
-        return FINDINGS
-    return FINE
+    return FINDINGS if locked or timeless else FINE
+
+
+def _pruned(where: Path, first: int) -> None:
+    """What is not there any more is in no export."""
+    from pdp.audit.leaf import LOG
+    from pdp.audit.tree.pruned import read
+
+    gone = read(where / LOG)
+    if gone.min_index > first:
+        print(f"pdp: records older than {printable(gone.before)} were pruned, below {gone.min_index}", file=sys.stderr)
 
 
 def _of_kind(leaf: Leaf, kinds: list[str]) -> bool:

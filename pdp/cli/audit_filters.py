@@ -256,12 +256,14 @@ def summary(tally: Tally, zone: tzinfo, period: str, shown: int) -> dict[str, An
         "complete": tally.whole,
         "not_judged": dict(tally.unjudged),
         "examples": tally.examples,
+        "searches_of_unknown_patients": tally.elsewhere,
         "notes": tally.notes,
     }
 
 
 def say(tally: Tally, zone: tzinfo, zone_name: str, period: str, shown: int, paint: Paint) -> None:
     """The end of an answer for a person, on standard error: what it covers, and loudly what it does not."""
+    from pdp.audit.asking.asked import elsewhere
     from pdp.audit.asking.period import shown as moment
 
     def tell(text: str) -> None:
@@ -277,6 +279,8 @@ def say(tally: Tally, zone: tzinfo, zone_name: str, period: str, shown: int, pai
         tell("the log has no records")
     for note in tally.notes:
         tell(f"note: {note}")
+    if tally.elsewhere:
+        tell(f"note: {elsewhere(tally.elsewhere)}")
     if tally.whole:
         return
     count = sum(tally.unjudged.values())

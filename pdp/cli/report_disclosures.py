@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
         raise Failure(str(error), "`pdp audit verify` says more") from error
     _warn(found)
     emit(_sheet(found, patient, coverage, now), args.output, args.all)
-    return INCOMPLETE if found.uncertain else finished(coverage)
+    code = finished(coverage)
+    return INCOMPLETE if found.uncertain else code
 
 
 def _years_ago(now: int) -> str:

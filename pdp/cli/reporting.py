@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -175,5 +176,9 @@ def reading(args: argparse.Namespace, where: Path, progress: Callable[[int, int]
 
 
 def finished(coverage: Coverage) -> int:
-    """The exit code: is there anything of which nobody could tell?"""
+    """The exit code: is there anything of which nobody could tell? What only the operator may know is said."""
+    from pdp.audit.asking.asked import elsewhere
+
+    if coverage.elsewhere:
+        print(f"pdp: {elsewhere(coverage.elsewhere)}", file=sys.stderr)
     return INCOMPLETE if coverage.unjudged else FINE

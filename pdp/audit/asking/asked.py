@@ -132,6 +132,12 @@ class Thing:
         return UNKNOWN
 
 
+def elsewhere(number: int) -> str:
+    """Of `Question.elsewhere`, for whoever asked: it may be about somebody whom nobody else may be told of."""
+    some = "1 search" if number == 1 else f"{number:,} searches"
+    return f"{some} gave away things whose patients are not on record: ask for those by --resource too"
+
+
 def _written(ids: Iterable[str]) -> frozenset[str]:
     """As they stand in a record, where a very long one is cut."""
     return frozenset(text for each in ids for text in (each, each[:MAX_TEXT]))

@@ -94,11 +94,6 @@ class Search:
             self.tally.looked += 1
             if self._may(sieve, payload):
                 yield from self.judged(None, payload)
-        if number := self.tally.elsewhere:
-            some = "1 search" if number == 1 else f"{number:,} searches"
-            self.tally.notes.append(
-                f"{some} gave away things whose patients are not on record: ask for those by --resource too"
-            )
 
     def _scanned(self, size: int) -> Iterator[Leaf]:
         low, high = (0, -(-size // WIDTH)) if self.thorough else self._bounds(size)

@@ -35,6 +35,7 @@ class Coverage:
     waiting: int = 0  # of these, not sealed yet: seen, and not provable now
     unopened: Counter[str] = field(default_factory=Counter)  # of these: "erased", "locked", "damaged"
     unjudged: Counter[str] = field(default_factory=Counter)  # nobody can tell whether they are meant, by why
+    elsewhere: int = 0  # searches that gave away things of nobody knows whom: for the operator alone
     notes: list[str] = field(default_factory=list)
 
     def saw(self, leaf: Leaf) -> None:
@@ -48,6 +49,7 @@ class Coverage:
         self.first, self.last = tally.first, tally.last
         for why, number in tally.unjudged.items():
             self.unjudged[why] = max(self.unjudged[why], number)
+        self.elsewhere = max(self.elsewhere, tally.elsewhere)
         self.notes += tally.notes
 
     def lacks(self, now: int) -> list[str]:

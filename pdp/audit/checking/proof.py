@@ -20,13 +20,13 @@ from typing import Final
 from pdp.audit.checking.cosigned import newest
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.journal.files import whole
-from pdp.audit.tree import checkpoint, cosign, merkle, note, pruned
+from pdp.audit.tree import checkpoint, cosign, merkle, note
 from pdp.audit.tree.checkpoint import Checkpoint
 from pdp.audit.tree.cosign import Cosignature
 from pdp.audit.tree.merkle import HASH_BYTES, ProofError
 from pdp.audit.tree.note import NoteError, VerifierKey
 from pdp.audit.tree.policy import Policy
-from pdp.audit.tree.tiles import ENTRIES, WIDTH, Tiles, part, place, unpacked, width_at
+from pdp.audit.tree.tiles import ENTRIES, WIDTH, Tiles, part, place, taken_out, unpacked, width_at
 
 HEADER: Final = "c2sp.org/tlog-proof@v1"
 MAX_BYTES: Final = 1 << 20
@@ -60,7 +60,7 @@ def published(log: Path, keys: Iterable[VerifierKey]) -> tuple[bytes, Checkpoint
 def find(log: Path, size: int, identifier: str, progress: Progress = lambda _, __: None) -> Iterator[tuple[int, bytes]]:
     """The records of a decision, with their places. Reads the whole log, one bundle at a time. Raises EvidenceError."""
     wanted = json.dumps(identifier).encode()
-    known = pruned.read(log)
+    known = taken_out(log, size)
     for number in range(-(-size // WIDTH)):
         width = width_at(size, 0, number)
         if known.gone(number) and not (log / place(ENTRIES, number)).exists():

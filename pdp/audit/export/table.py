@@ -38,7 +38,7 @@ COLUMNS: Final = (
     "index",
     "receipt",
 )
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def header() -> bytes:
@@ -88,4 +88,4 @@ def row(*cells: str) -> bytes:
 
 def _harmless(cell: str) -> str:
     shown = "".join(each if each.isprintable() else "?" for each in cell)
-    return f"'{shown}" if cell.startswith(FORMULA) else shown
+    return f"'{shown}" if cell.lstrip(" '\"").startswith(FORMULA) else shown

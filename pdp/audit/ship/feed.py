@@ -151,17 +151,11 @@ class Sealed:
 
 
 def taken_out(log: Path, size: int) -> Pruned:
-    """What is not there any more because its time was over. Only a sealed record can say so: what is merely missing is
-    never passed over. Raises EvidenceError.
-    """
-    found = pruned.read(log)
-    if found == pruned.NOTHING:
-        return found
-    payload = next((each for at, each in tiles.records(log, size, first=max(0, found.index), known=found)), b"")
-    said = pruned.of_record(found.index, payload)
-    if said is None or (said.min_index, said.kept, said.hashes) != (found.min_index, found.kept, found.hashes):
-        raise Contradicted(f"log/{pruned.NAME} says that records were taken out, and no record of the log does")
-    return found
+    """See `tiles.taken_out`. Raises Contradicted too."""
+    try:
+        return tiles.taken_out(log, size)
+    except tiles.Untold as error:
+        raise Contradicted(str(error)) from error
 
 
 def full_between(before: int, size: int, gone: Pruned = pruned.NOTHING) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Final
 
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.journal.files import whole
-from pdp.audit.tree import merkle, pruned
+from pdp.audit.tree import checkpoint, merkle, pruned
 from pdp.audit.tree.merkle import HASH_BYTES
 from pdp.audit.tree.pruned import Pruned
 
@@ -26,6 +26,10 @@ MAX_BUNDLE: Final = 2 * WIDTH * (MAX_ENTRY + 2)
 """Bytes of what is still read: twice what the log has, so that what was put in can be told."""
 ENTRIES: Final = "entries"
 CACHED: Final = 64
+
+
+class Untold(EvidenceError):
+    """What the log says of what was taken out is on no record of it."""
 
 
 def threes(number: int) -> str:
@@ -197,6 +201,22 @@ def part(log: Path, level: int | str, number: int, width: int) -> bytes:
     return content(log, place(level, number, width))
 
 
+def taken_out(log: Path, size: int) -> Pruned:
+    """What is not there any more because its time was over. Only a sealed record can say so: what is merely missing is
+    never passed over. Raises EvidenceError.
+    """
+    found = pruned.read(log)
+    if found == pruned.NOTHING:
+        return found
+    if found.index >= size:  # It was pruned since that size was read.
+        size = max(size, checkpoint.last(log) or 0)
+    payload = next((each for _, each in records(log, size, first=max(0, found.index), known=found)), b"")
+    said = pruned.of_record(found.index, payload)
+    if said is None or (said.min_index, said.kept, said.hashes) != (found.min_index, found.kept, found.hashes):
+        raise Untold(f"log/{pruned.NAME} says that records were taken out, and no record of the log does")
+    return found
+
+
 def records(
     log: Path,
     size: int,
@@ -206,9 +226,9 @@ def records(
 ) -> Iterator[tuple[int, bytes]]:
     """Every record from index `first` on, one bundle in memory at a time. Believes them. Raises EvidenceError.
 
-    What was pruned is left out: as the log says, or as is `known`.
+    What was pruned is left out: as a record of the log says, or as is `known`.
     """
-    known = pruned.read(log) if known is None else known
+    known = taken_out(log, size) if known is None else known
     for number in range(first // WIDTH, -(-size // WIDTH)):
         width = width_at(size, 0, number)
         if known.gone(number) and not (log / place(ENTRIES, number)).exists():

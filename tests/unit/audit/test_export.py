@@ -178,10 +178,11 @@ def test_cef_escapes_what_has_a_meaning_there() -> None:
 
 
 def test_a_cell_is_no_formula() -> None:
-    found = leaf(sub={"type": "user", "id": "=HYPERLINK(1)"}, client={"id": "@x"}, pep="-1+1")
+    found = leaf(sub={"type": "user", "id": "=HYPERLINK(1)"}, client={"id": "@x"}, pep="-1+1", door="\uff1d1+1")
     line = export.header("csv") + b"\n" + export.encoder("csv")(found)
     (row,) = csv.DictReader(io.StringIO(line.decode()))
     assert (row["subject"], row["client"], row["pep"]) == ("'=HYPERLINK(1)", "'@x", "'-1+1")
+    assert row["door"] == "'\uff1d1+1"
     assert (row["patient"], row["index"], row["seq"]) == (PATIENT, "3", "7")
     assert None not in row
 

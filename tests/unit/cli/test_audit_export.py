@@ -49,6 +49,16 @@ def test_a_period_and_a_place_to_begin_at(there: Path, capsys: pytest.CaptureFix
     assert [line[:10] for line in lines[1:]] == ["2026-03-02", "2026-03-03", "2026-03-04"]
 
 
+def test_a_record_that_says_no_time_is_not_left_out_of_a_period_in_silence(
+    there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Writer(there, 1).write(2, ',"ts":"yesterday"')
+    sealed(there)
+    assert main(exported(there, "--format", "csv", "--in", "2026-03")) == 1
+    assert "2 records say no time" in capsys.readouterr().err
+    assert main(exported(there, "--format", "csv")) == 0
+
+
 def test_a_file_is_new_for_its_owner_alone_and_whole(there: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.ndjson"
     asked = exported(there, "--format", "ecs", "--identities", "--to-file", str(path))

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.audit.asking.test_query import found, ids
 
 from pdp.audit.asking.asked import Asked
 from pdp.audit.asking.query import search
-from pdp.audit.leaf import PLAIN, Opener
+from pdp.audit.evidence import EvidenceError
+from pdp.audit.leaf import PLAIN, Opener, leaves
+from pdp.audit.tree.pruned import Pruned
+from pdp.audit.tree.tiles import place
 from tests.unit.audit.asking.test_query import found, ids
-from tests.unit.audit.stories import Locks, decided, log, name
+from tests.unit.audit.stories import Locks, decided, direct, log, name
 
 
 def through(*actors: str, told: int = 0) -> dict[str, Any]:
@@ -80,6 +84,16 @@ def test_what_a_search_gave_away_of_nobody_knows_whom_is_counted(opener: Opener,
     these, tally = found(tmp_path, opener, patient="pat-1")
     assert these == ["c"]
     assert tally.whole
-    assert any("2 searches" in each for each in tally.notes)
-    assert not found(tmp_path, opener, subject="nina")[1].notes
-    assert any("1 search " in each for each in found(tmp_path, opener, patient="pat-1", subject="dora")[1].notes)
+    assert tally.elsewhere == 2
+    assert found(tmp_path, opener, subject="nina")[1].elsewhere == 0
+    assert found(tmp_path, opener, patient="pat-1", subject="dora")[1].elsewhere == 1
+
+
+def test_a_word_for_readers_that_is_on_no_record_hides_nothing_from_any_of_them(tmp_path: Path) -> None:
+    direct(tmp_path, *(decided(id=f"d{number}") for number in range(300)))
+    what = Pruned(256, (), True, {}, "told-1", 299, "2027-01-15T08:00:00.000000Z", "root", "2026-01-01T00:00:00Z")
+    (tmp_path / "log/pruned").write_bytes(what.encoded())
+    (tmp_path / "log" / place("entries", 0)).unlink()
+    with pytest.raises(EvidenceError):
+        list(leaves(tmp_path))
+    assert found(tmp_path, patient="pat-1")[1].unjudged == {"missing": 256}
