@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pdp.cli.auditing import add_directory
 from pdp.cli.failure import FINE, INCOMPLETE, USAGE, Failure
 from pdp.cli.sheet import FORMATS
+from pdp.cli.terminal import printable
 
 if TYPE_CHECKING:
     from pdp.audit.asking.period import Period
@@ -68,12 +69,22 @@ def asked(verb: str, period: Period | None = None, **more: Any) -> dict[str, Any
 
 
 def named(kind: str, given: str) -> tuple[str, str]:
-    """`Type:id`, or an id of this type."""
+    """`Type:id`, or an id of this type; `Type/id` too, where it is this type. What may be meant otherwise is said."""
     from pdp.audit.asking.asked import PSEUDONYM
 
     before, colon, after = given.partition(":")
     if colon and before.isalnum() and after and not PSEUDONYM.fullmatch(given):
+        if before != kind and not before.isalpha():
+            return kind, given  # No type begins with a digit, or has one alone.
+        if before != kind:
+            print(
+                f"pdp: {printable(given)} is taken for the id {printable(after)} of the type {before}", file=sys.stderr
+            )
+            print(f"     hint: {kind}:{printable(given)}, if that is one id", file=sys.stderr)
         return before, after
+    before, slash, after = given.partition("/")
+    if slash and before == kind and after:
+        return kind, after
     return kind, given
 
 

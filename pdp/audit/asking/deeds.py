@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pdp.audit.asking.asked import NO, Meant, Thing
+from pdp.audit.asking.asked import NO, PSEUDONYM, Meant, Thing
 from pdp.audit.leaf import Leaf, Opener
 from pdp.audit.record import DECISION, RESULTS, STRANGE
 
@@ -136,6 +136,7 @@ class Sought:
     def __init__(self, kind: str, identifier: str, opener: Opener) -> None:
         self.kind = kind
         self.id = identifier
+        self.opener = opener
         self._thing = Thing(identifier, opener, kind)
         self.pseudonyms = self._thing.of(kind).pseudonyms
 
@@ -147,6 +148,12 @@ class Sought:
         if kind != self.kind:
             return NO
         return self._thing.same(kind, said.get(pseudonym), real or None)
+
+    def called(self, kind: str, given: str) -> Meant:
+        """Is that its name, as a person has put it on record: an id, or a pseudonym?"""
+        if PSEUDONYM.fullmatch(given):
+            return self.same(kind, {"id_p": given}, "id_p", "")
+        return self.same(kind, {}, "", given)
 
 
 def merged(names: Iterable[Name], opener: Opener) -> dict[Name, Name]:

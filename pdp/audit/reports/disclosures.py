@@ -20,7 +20,7 @@ from pdp.audit.leaf import CLEAR, Leaf, instant
 from pdp.audit.reports.access import Proof
 from pdp.audit.reports.bases import ACCOUNTED, BASES, EXCLUSIONS, PURPOSES, SUSPENDABLE, basis
 from pdp.audit.reports.suspensions import KIND as SUSPEND
-from pdp.audit.reports.suspensions import plain, silence
+from pdp.audit.reports.suspensions import Silence, plain, silence
 
 KIND: Final = "disclosure"
 KINDS: Final = (KIND, SUSPEND)
@@ -148,7 +148,7 @@ def accounting(
     told = list(told)
     hidden = silence(told, patient, now)
     entries = _by_hand((leaf for leaf in told if leaf.kind == KIND), patient, found, completed)
-    entries += _decided(map(deed, leaves), purposes, completed)
+    entries += _decided(map(deed, leaves), purposes, completed, hidden)
     kept = []
     for entry in entries:
         if entry.date not in period:
@@ -195,7 +195,7 @@ def _about(leaf: Leaf, patient: Sought) -> Meant:
     given = leaf.detail.get("patient")
     if leaf.opened != CLEAR or not isinstance(given, Mapping):
         return UNKNOWN
-    return patient.same(text(given, "type") or patient.kind, {}, "", text(given, "id"))
+    return patient.called(text(given, "type") or patient.kind, text(given, "id"))
 
 
 def _entry(leaf: Leaf) -> Entry:
@@ -212,7 +212,9 @@ def _entry(leaf: Leaf) -> Entry:
     )
 
 
-def _decided(deeds: Iterable[Deed], purposes: Mapping[str, str], completed: Mapping[str, Entry]) -> list[Entry]:
+def _decided(
+    deeds: Iterable[Deed], purposes: Mapping[str, str], completed: Mapping[str, Entry], hidden: Silence
+) -> list[Entry]:
     entries: dict[str, Entry] = {}
     for one in deeds:
         if not one.discloses or not one.allowed:
@@ -221,16 +223,18 @@ def _decided(deeds: Iterable[Deed], purposes: Mapping[str, str], completed: Mapp
         known = completed.get(one.leaf.id) or entries.get(one.leaf.id)
         if known is not None:  # A person has said more of it, or it is a search that goes on.
             known.proofs.append(proof)
-            known.ids = known.ids or _ids(one)
+            known.ids = known.ids or _ids(one, hidden)
         else:
             what = f"{one.action} {one.resource.kind}".strip()
             why = basis(one.purpose, purposes)
-            entries[one.leaf.id] = Entry(one.leaf.time, "", "", what, one.purpose, why, [proof], _ids(one))
+            entries[one.leaf.id] = Entry(one.leaf.time, "", "", what, one.purpose, why, [proof], _ids(one, hidden))
     return list(entries.values())
 
 
-def _ids(one: Deed) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(each for each in (one.client, one.who.id) if each))
+def _ids(one: Deed, hidden: Silence) -> tuple[str, ...]:
+    """An agency behind a pseudonym, of which nobody may be told now, is known by it too."""
+    behind = hidden.behind(one.who) if one.who.hidden else ()
+    return tuple(dict.fromkeys(each for each in (one.client, one.who.id, *behind) if each))
 
 
 def _rows(entries: Iterable[Entry], each: bool) -> list[Row]:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pdp.audit.asking.asked import YES
-from pdp.audit.asking.deeds import Deed, Sought, text
-from pdp.audit.leaf import CLEAR, Leaf, instant
+from pdp.audit.asking.asked import NO
+from pdp.audit.asking.deeds import Deed, Name, Sought, text
+from pdp.audit.leaf import CLEAR, PLAIN, Leaf, Opener, instant
 from pdp.audit.reports.bases import SUSPENDABLE, basis
 
 KIND: Final = "disclosure.suspend"
@@ -41,10 +41,10 @@ class Suspension:
         return self.start <= now < self.end
 
     def about(self, patient: Sought) -> bool:
-        """Where it cannot be opened, it may be about anybody."""
+        """Where it cannot be opened, or nobody can tell whom it names, it may be about anybody."""
         if not self.opened or not self.patient:
             return True
-        return patient.same(self.kind or patient.kind, {}, "", self.patient) is YES
+        return patient.called(self.kind or patient.kind, self.patient) is not NO
 
 
 def said(
@@ -101,8 +101,9 @@ def plain(name: str) -> str:
 class Silence:
     """What must not be told now about one patient."""
 
-    def __init__(self, running: Iterable[Suspension]) -> None:
+    def __init__(self, running: Iterable[Suspension], opener: Opener = PLAIN) -> None:
         self.running = list(running)
+        self._opener = opener
 
     def __bool__(self) -> bool:
         return bool(self.running)
@@ -129,17 +130,23 @@ class Silence:
         if not self.running:
             return False
         ids = [each for each in (one.who.id, one.client, one.asker.id) if each]
+        ids += [each for name in (one.who, one.asker) if name.hidden for each in self.behind(name)]
         name, ground = by_hand.get(one.leaf.id, ("", ""))
         if one.discloses or name:
             return self.hides(ground or basis(one.purpose), name, ids)
         given = {plain(each) for each in ids}
         return any(given & {plain(known) for known in each.known} for each in self.running)
 
+    def behind(self, name: Name) -> Iterable[str]:
+        """The known ids that stand as this pseudonym, where nothing else was opened."""
+        known = {each for running in self.running for each in (*running.known, running.agency) if each}
+        return [each for each in known if name.id in self._opener.names(name.kind, each)]
+
 
 def silence(leaves: Iterable[Leaf], patient: Sought, now: int) -> Silence:
     """`leaves`: of which those that suspend are taken."""
     told = [each for each in leaves if each.kind == KIND]
-    return Silence(each for each in suspensions(told) if each.runs(now) and each.about(patient))
+    return Silence((each for each in suspensions(told) if each.runs(now) and each.about(patient)), patient.opener)
 
 
 def members(each: Suspension, now: int) -> Mapping[str, Any]:
