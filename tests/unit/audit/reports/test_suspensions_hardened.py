@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from pdp.audit.asked import NO, YES
-from pdp.audit.deeds import Sought, deed
-from pdp.audit.disclosures import accounting
-from pdp.audit.period import Period
-from pdp.audit.suspensions import KIND, silence
 
+from pdp.audit.asking.asked import NO, YES
+from pdp.audit.asking.deeds import Sought, deed
+from pdp.audit.asking.period import Period
 from pdp.audit.leaf import CLEAR, LOCKED, Leaf
+from pdp.audit.reports.disclosures import accounting
+from pdp.audit.reports.suspensions import KIND, silence
 from pdp.cli.reporting import named
 from tests.unit.audit.stories import Locks, decided, name
 
