@@ -107,7 +107,14 @@ def members_of(payload: bytes) -> dict[str, Any]:
         raise EvidenceError("a record does not say where it stands")
     if not isinstance(members.get("kind", ""), str):
         raise EvidenceError("a record does not say what it is")
+    if payload.count(b'"stream"') > 1 and not payload.startswith(_head(members)):
+        raise EvidenceError("a record says twice where it stands")
     return members
+
+
+def _head(members: Mapping[str, Any]) -> bytes:
+    """As it begins, which is what a verifier goes by."""
+    return b'{"stream":%s,"seq":%d,' % (orjson.dumps(members["stream"]), members["seq"])
 
 
 def leaves(
@@ -129,14 +136,22 @@ def leaves(
 
 
 def sealed_size(directory: Path) -> int:
-    """How many records are sealed. Raises EvidenceError."""
-    known = state.read(directory)
-    return known.size if known is not None else checkpoint.last(directory / LOG) or 0
+    """How many records are sealed. Raises EvidenceError, also where the state speaks of less than was signed."""
+    signed = checkpoint.last(directory / LOG) or 0
+    known = state.read(directory)  # After the checkpoint, which is written after it.
+    return signed if known is None else _not_set_back(known.size, signed)
+
+
+def _not_set_back(size: int, signed: int) -> int:
+    if size < signed:
+        raise EvidenceError(f"the state speaks of {size} records, and {signed} are signed: see `pdp audit verify`")
+    return size
 
 
 def there(directory: Path) -> tuple[int, list[bytes]]:
     """How many are sealed, and the payloads of what was not when that was read; a sealer may go on meanwhile."""
     for _ in range(TRIES):
+        signed = checkpoint.last(directory / LOG) or 0
         known = state.read(directory)
         read = {} if known is None else known.slots
         try:
@@ -149,7 +164,7 @@ def there(directory: Path) -> tuple[int, list[bytes]]:
         except OSError as error:
             raise EvidenceError(f"the write-ahead log cannot be read: {error.strerror}") from error
         else:
-            return sealed_size(directory) if known is None else known.size, waiting
+            return sealed_size(directory) if known is None else _not_set_back(known.size, signed), waiting
     raise EvidenceError("the log moves too fast to be read whole; try again")
 
 

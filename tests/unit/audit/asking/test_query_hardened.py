@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.audit.asking.test_query import found, ids
 
 from pdp.audit.asking.asked import Asked
 from pdp.audit.asking.query import search
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.leaf import PLAIN, Opener, leaves
+from pdp.audit.leaf import PLAIN, Opener, leaves, members_of
 from pdp.audit.tree.pruned import Pruned
 from pdp.audit.tree.tiles import place
 from tests.unit.audit.asking.test_query import found, ids
-from tests.unit.audit.stories import Locks, decided, direct, log, name
+from tests.unit.audit.stories import Locks, decided, direct, grown, log, name
 
 
 def through(*actors: str, told: int = 0) -> dict[str, Any]:
@@ -96,3 +98,23 @@ def test_a_word_for_readers_that_is_on_no_record_hides_nothing_from_any_of_them(
     with pytest.raises(EvidenceError):
         list(leaves(tmp_path))
     assert found(tmp_path, patient="pat-1")[1].unjudged == {"missing": 256}
+
+
+def test_a_state_that_was_set_back_hides_no_records_from_a_reader(tmp_path: Path) -> None:
+    writer = log(tmp_path, decided(id="a"))
+    old = json.loads((tmp_path / "state/tree.json").read_text())
+    grown(tmp_path, writer, decided(id="b"))
+    path = tmp_path / "state/tree.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"size": old["size"], "root": old["root"]}))
+    for read in (lambda: list(leaves(tmp_path)), lambda: found(tmp_path)):
+        with pytest.raises(EvidenceError):
+            read()
+
+
+def test_a_record_that_says_twice_where_it_stands_is_malformed(tmp_path: Path) -> None:
+    log(tmp_path, decided(id="a"), {**decided(id="b"), "more": {"stream": "x"}})
+    assert [each.id for each in leaves(tmp_path)] == ["a", "b"]
+    with pytest.raises(EvidenceError):
+        members_of(b'{"stream":"a/0/x","seq":1,"prev":"","stream":"a/1/x","seq":9}')
+    with pytest.raises(EvidenceError):
+        members_of(b'{"stream":"a/0/x","seq":1,"prev":"","\\u0073tream":"a/0/x","stream":"a/0/x","seq":9}')
