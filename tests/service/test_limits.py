@@ -138,7 +138,8 @@ def test_checklist_33_34_a_stream_is_refused_on_record(server: Server) -> None:
     wish = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13", "sec-websocket-key": "x"}
     answer = server.ask("GET", "/ext_authz/fhir/Record/r1", headers={"x-user": "nina", **wish})
     assert answer.status == 403
-    (record,) = (each for each in server.records() if each["decision_id"] == answer.headers["x-pdp-decision"])
+    identifier = answer.headers["x-pdp-decision"]
+    (record,) = until(lambda: [each for each in server.records() if each["decision_id"] == identifier], "the record")
     assert (record["effect"], record["detail"]) == ("deny", "websocket")
 
 

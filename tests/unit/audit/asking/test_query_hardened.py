@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.audit.asking.test_query import found, ids
 
 from pdp.audit.asking.asked import Asked
 from pdp.audit.asking.query import search
