@@ -31,6 +31,7 @@ from pdp.audit.journal.frames import CONTROL, FIRST_OF_BATCH, HEADER_BYTES, MAX_
 from pdp.audit.journal.heartbeat import Tally
 from pdp.audit.journal.reader import Slot, Tail
 from pdp.audit.journal.segment import RESERVE, SPARE, Segment, name_of, usable
+from pdp.audit.journal.turns import Turns
 from pdp.audit.record import status
 
 Durability = Literal["synced", "written"]
@@ -321,6 +322,7 @@ class Wal:
     def _run(self) -> None:
         # A sync that a signal interrupts would be begun again on the same file.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        self._turns = Turns()
         batch: list[Ticket] | None = []
         try:
             while (batch := self._take()) is not None:
@@ -376,7 +378,10 @@ class Wal:
                 self._nudged.wait(self._retry)
                 self._nudged.clear()
                 return []
-            if not self._woken():
+            self._turns.after_others()
+            woken = self._woken()
+            self._turns.as_usual()
+            if not woken:
                 return []
 
     def _woken(self) -> bool:

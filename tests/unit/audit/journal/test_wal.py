@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,56 @@ def test_what_is_acknowledged_can_be_read_at_once_and_says_its_own_place(tmp_pat
     assert members["i"] == 2
     wal.close()
     assert numbers(tmp_path) == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="no such policy on this system")
+def test_who_waits_for_work_leaves_the_core_to_whoever_wakes_it_and_who_waits_for_the_disk_does_not(
+    tmp_path: Path,
+) -> None:
+    policies: list[int] = []
+
+    class Seen(Disk):
+        def fdatasync(self, file: int) -> None:
+            policies.append(os.sched_getscheduler(0))
+            super().fdatasync(file)
+
+    wal = opened(tmp_path, Seen())
+    put(wal, 1)
+    thread = wal._committer.native_id
+    assert thread is not None
+    until = time.monotonic() + PATIENCE
+    while os.sched_getscheduler(thread) != os.SCHED_BATCH and time.monotonic() < until:
+        time.sleep(0)
+    assert os.sched_getscheduler(thread) == os.SCHED_BATCH
+    put(wal, 2)
+    wal.close()
+    assert set(policies) == {os.SCHED_OTHER}
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="no such policy on this system")
+def test_a_policy_that_an_operator_chose_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_FIFO)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda _, policy, __: chosen.append(policy))
+    wal = opened(tmp_path)
+    put(wal, 1, 2)
+    wal.close()
+    assert not chosen
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="no such policy on this system")
+def test_a_system_that_refuses_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def refuse(_process: int, policy: int, _more: object) -> None:
+        asked.append(policy)
+        raise PermissionError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    wal = opened(tmp_path)
+    put(wal, 1, 2)
+    wal.close()
+    assert asked == [os.SCHED_BATCH]
 
 
 def test_an_acknowledgement_comes_after_the_sync_of_what_it_is_for(tmp_path: Path) -> None:
