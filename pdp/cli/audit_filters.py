@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pdp.cli.failure import Failure
+from pdp.cli.failure import INCOMPLETE, Failure
 from pdp.cli.terminal import Paint, printable
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def line(row: Row, zone: tzinfo, paint: Paint, short: bool = False) -> str:
     effect = paint("green" if row.effect == "allow" else "red", printable(row.effect)) if row.effect else ""
     parts = [
         paint("dim", when),
-        "" if short else paint("bold", printable(row.who or "nobody known")),
+        "" if short else paint("bold", printable(named(row))),
         printable(_through(row)),
         printable(_what(row)),
         " ".join(each for each in (effect, printable(row.reason), printable(row.status)) if each),
@@ -185,6 +185,11 @@ def line(row: Row, zone: tzinfo, paint: Paint, short: bool = False) -> str:
     return "  ".join(each for each in parts if each)
 
 
+def named(row: Row) -> str:
+    """Who it was. What nobody did is what the log says of itself."""
+    return row.who or ("nobody known" if row.kind in ("decision", "decision.results") else "the log")
+
+
 def _through(row: Row) -> str:
     caller = f"by {row.caller}" if row.caller else ""
     actors = f"through {row.actors}" if row.actors else ""
@@ -193,7 +198,7 @@ def _through(row: Row) -> str:
 
 def _what(row: Row) -> str:
     if row.kind not in ("decision", "decision.results"):
-        return row.kind
+        return f"{row.kind}: {row.says}" if row.says else row.kind
     action = row.action or "something unread"
     if row.results is not None:
         action += f" (part {row.more['part']}, {row.results} found)" if row.more else f" ({row.results} found)"
@@ -212,6 +217,17 @@ def record_of(row: Row) -> dict[str, Any]:
     found: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS if name != "time"}
     found["rules"] = list(row.rules)
     return {"time": exact(row.moment, UTC), **found, "stream": row.stream, "seq": row.seq, **row.more}
+
+
+def signed_of(where: Path) -> int:
+    """How many records a checkpoint covers. Raises Failure."""
+    from pdp.audit.leaf import LOG
+    from pdp.audit.tree import checkpoint
+
+    try:
+        return checkpoint.last(where / LOG) or 0
+    except OSError as error:
+        raise Failure(f"the checkpoints cannot be read: {error.strerror}", code=INCOMPLETE) from error
 
 
 def exact(moment: int, zone: tzinfo) -> str | None:

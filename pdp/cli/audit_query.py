@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from pdp.cli.audit_filters import Out, add_filters, add_reading, asked_of, looked_up, on_record, say, summary
+from pdp.cli.audit_filters import Out, add_filters, add_reading, asked_of, looked_up, on_record, say, signed_of, summary
 from pdp.cli.audit_proofs import Proofs
 from pdp.cli.auditing import Progress, add_directory, add_keys, directory, keys_or_own, opener, recorded
 from pdp.cli.failure import FINE, INCOMPLETE, Failure
@@ -44,14 +44,14 @@ def run(args: argparse.Namespace) -> int:
     recorded(where, "audit.read", {"verb": "query", "asked": said}, detail)
     assert asked.period is not None
     period, progress = asked.period, Progress("records")
-    looked = search(where, asked, opens, thorough=args.whole, progress=progress)
+    signed, looked = signed_of(where), search(where, asked, opens, thorough=args.whole, progress=progress)
     proofs = Proofs(where / "log", args.prove, keys) if args.prove else None
     out = Out(args.output, period.zone, paint())
     try:
         for leaf in looked.hits(index=looked_up(args, where, looked)):
             if args.limit and out.rows >= args.limit:
                 continue
-            found = row(leaf, asked.patient_type)
+            found = row(leaf, asked.patient_type, signed)
             out.row(found)
             if proofs is not None:
                 proofs.add(found, leaf.payload)

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
-from pdp.cli.audit_filters import add_filters, asked_of, line, on_record, record_of
+from pdp.cli.audit_filters import add_filters, asked_of, line, on_record, record_of, signed_of
 from pdp.cli.auditing import add_directory, directory, opener, recorded
 from pdp.cli.failure import FINE, INCOMPLETE, Failure
 from pdp.cli.terminal import paint, printable
@@ -62,23 +62,24 @@ def _run(args: argparse.Namespace) -> int:
     recorded(where, "audit.read", {"verb": "tail", "asked": said, "follow": args.follow}, detail)
     looked, colours = search(where, asked, opens), paint()
 
-    def text(leaf: Any) -> str:
-        found = row(leaf, asked.patient_type)
+    def text(leaf: Any, signed: int) -> str:
+        found = row(leaf, asked.patient_type, signed)
         return json.dumps(record_of(found)) if args.output == "json" else line(found, zone, colours)
 
     follower = Follower.from_now(where, BACK)
     last: deque[str] = deque(maxlen=max(0, args.lines))
+    signed = signed_of(where)
     for index, payload in follower.step():
-        last.extend(text(leaf) for leaf in looked.judged(index, payload))
+        last.extend(text(leaf, signed) for leaf in looked.judged(index, payload))
     for each in last:
         print(each)
     sys.stdout.flush()
     doubts = _doubt(looked.tally.unjudged, 0)
     while args.follow:
-        new = False
+        new, signed = False, signed_of(where)
         for index, payload in follower.step():
             for leaf in looked.judged(index, payload):
-                print(text(leaf))
+                print(text(leaf, signed))
                 new = True
         if new:
             sys.stdout.flush()

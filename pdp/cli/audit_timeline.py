@@ -16,9 +16,11 @@ from pdp.cli.audit_filters import (
     exact,
     line,
     looked_up,
+    named,
     on_record,
     record_of,
     say,
+    signed_of,
     summary,
 )
 from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     own = search(
         where, replace(type(asked)(), kinds=SYSTEM, period=period), opens, thorough=args.whole, progress=progress
     )
-    story = Story(asked.patient_type)
+    story = Story(asked.patient_type, signed_of(where))
     try:
         for leaf in looked.hits(index=looked_up(args, where, looked)):
             story.take(leaf)
@@ -87,9 +89,9 @@ def _tell(events: list[Event], zone: tzinfo, paint: Paint) -> None:
     """By day, and within it by who acts, without leaving the order of time."""
     for day, of_day in groupby(events, key=lambda each: (exact(each.moment, zone) or "at no time")[:10]):
         print(paint("bold", day))
-        for who, group in groupby(of_day, key=lambda each: None if each.row is None else each.row.who):
+        for who, group in groupby(of_day, key=lambda each: None if each.row is None else named(each.row)):
             if who is not None:
-                print(f"  {paint('bold', printable(who or 'nobody known'))}")
+                print(f"  {paint('bold', printable(who))}")
             for event in group:
                 marks = "".join(paint("yellow", f"  <- {printable(each)}") for each in event.marks)
                 if event.row is None:

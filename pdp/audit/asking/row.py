@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pdp.audit.asking.asked import PATIENT, part
+from pdp.audit.asking.says import says
 from pdp.audit.leaf import CLEAR, Leaf
 from pdp.audit.record import RESULTS
 
@@ -35,12 +36,15 @@ COLUMNS: Final = (
     "count",
     "detail",
     "index",
+    "says",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`who`, `resource` and `patient`: type and id, or the pseudonym where the id is not open. `index`: proof place."""
+    """`who`, `resource` and `patient`: type and id, or the pseudonym where the id is not open. `index`: proof place;
+    None: nobody can prove it yet. `says`: of what is no decision, in a few words.
+    """
 
     moment: int  # microseconds since the epoch
     kind: str
@@ -66,6 +70,7 @@ class Row:
     count: int
     detail: str
     index: int | None
+    says: str
     stream: str
     seq: int
     more: Mapping[str, Any]
@@ -77,7 +82,8 @@ class Row:
         return {name: {**found, "time": time, "rules": " ".join(self.rules)}[name] for name in COLUMNS}
 
 
-def row(leaf: Leaf, patient_type: str = PATIENT) -> Row:
+def row(leaf: Leaf, patient_type: str = PATIENT, signed: int | None = None) -> Row:
+    """`signed`: how many records a checkpoint covers. What is in the log behind them has no proof place yet."""
     members, detail = leaf.members, leaf.detail
     decided, act, res = part(members, "dec"), part(members, "act"), part(members, "res")
     identity, rules = part(members, "identity"), decided.get("rule")
@@ -107,7 +113,8 @@ def row(leaf: Leaf, patient_type: str = PATIENT) -> Row:
         results=len(results) if isinstance(results, list) else None,
         count=count if isinstance(count := members.get("count", 1), int) else 1,
         detail="" if leaf.opened == CLEAR else leaf.opened,
-        index=leaf.index,
+        index=None if signed is not None and leaf.index is not None and leaf.index >= signed else leaf.index,
+        says=says(leaf),
         stream=leaf.stream,
         seq=leaf.seq,
         more={"part": members["part"]} if leaf.kind == RESULTS and "part" in members else {},

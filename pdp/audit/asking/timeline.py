@@ -6,13 +6,14 @@ before, that it was an emergency, that it followed on denials. They are about wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
-from pdp.audit.asking.asked import SHOWN, part
+from pdp.audit.asking.asked import SHOWN
 from pdp.audit.asking.row import Row, row
+from pdp.audit.asking.says import policy
 from pdp.audit.leaf import Leaf
 
 MINUTE: Final = 60_000_000
@@ -48,12 +49,13 @@ class Story:
     """Takes records as they come and tells them in the order of time."""
 
     patient_type: str
+    signed: int | None = None  # how many records a checkpoint covers
     _events: list[Event] = field(default_factory=list)
     _beats: dict[str, list[int]] = field(default_factory=dict)
 
     def take(self, leaf: Leaf) -> None:
         """A record that is meant. Raises TooMuch."""
-        self._keep(Event(leaf.time, row(leaf, self.patient_type), index=leaf.index))
+        self._keep(Event(leaf.time, row(leaf, self.patient_type, self.signed), index=leaf.index))
 
     def take_system(self, leaf: Leaf) -> None:
         """A record of the log about itself. Raises TooMuch."""
@@ -127,7 +129,7 @@ def words(leaf: Leaf) -> str:
     members = leaf.members
     match leaf.kind:
         case "policy.activate":
-            return f"another policy set is in force: {_policy(members)}"
+            return f"another policy set is in force: {policy(members)}"
         case "key.rotate":
             return "the log goes on with another key"
         case "prune":
@@ -145,9 +147,3 @@ def words(leaf: Leaf) -> str:
             return f"{'THE LOG WAS DAMAGED: ' if loud else 'the log says: '}{event} {said}".rstrip()
         case _:
             return ""
-
-
-def _policy(members: Mapping[str, Any]) -> str:
-    bundle = part(members, "bundle") or part(members, "policy") or members
-    digest, version = bundle.get("sha256", bundle.get("digest", "")), bundle.get("version", bundle.get("revision", ""))
-    return " ".join(str(each)[:16] for each in (digest, version) if each) or "(it does not say which)"

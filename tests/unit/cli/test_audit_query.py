@@ -136,7 +136,7 @@ def test_ids_of_others_move_no_cursor_and_run_no_formula(tmp_path: Path, capsys:
     assert all(each.isprintable() for each in out.splitlines())
     _, out, _ = asked(capsys, "query", "--directory", str(tmp_path), "--output", "csv")
     table = list(csv.reader(io.StringIO(out)))
-    assert {len(each) for each in table} == {24}
+    assert {len(each) for each in table} == {25}
     assert len(table) == len(names) + 1
     for each in table[1:]:
         for cell in each:
