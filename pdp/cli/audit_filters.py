@@ -308,6 +308,24 @@ def say(tally: Tally, zone: tzinfo, zone_name: str, period: str, shown: int, pai
             tell(f"    {printable(each)}")
 
 
+def say_nowhere(args: argparse.Namespace, where: Path, asked: Asked, opener: Opener) -> None:
+    """Where there is no row: which of the things that were given no record has, on standard error. A name that is
+    misspelt fits nothing, and that must not look as if nobody had done it. Raises EvidenceError.
+    """
+    from pdp.audit.asking.near import nowhere
+
+    def index(looked: Search) -> Callable[[int], Places | None]:
+        quiet = argparse.Namespace(scan=args.scan, whole=args.whole, verbose=False)
+        return looked_up(quiet, where, looked)
+
+    for each in nowhere(where, asked, opener, index, thorough=args.whole):
+        given = f"--{each.name.replace('_', '-')}{' ' if each.value else ''}{printable(each.value)}"
+        print(f"pdp: {given}: no record that was looked at has it", file=sys.stderr)
+        if each.close:
+            close = ", ".join(printable(one) for one in each.close)
+            print(f"     hint: did you mean {close}?", file=sys.stderr)
+
+
 class Out:
     """Rows as they come, in one of three forms."""
 

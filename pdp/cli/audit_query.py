@@ -6,7 +6,18 @@ import argparse
 import sys
 from typing import Any
 
-from pdp.cli.audit_filters import Out, add_filters, add_reading, asked_of, looked_up, on_record, say, signed_of, summary
+from pdp.cli.audit_filters import (
+    Out,
+    add_filters,
+    add_reading,
+    asked_of,
+    looked_up,
+    on_record,
+    say,
+    say_nowhere,
+    signed_of,
+    summary,
+)
 from pdp.cli.audit_proofs import Proofs
 from pdp.cli.auditing import Progress, add_directory, add_keys, directory, keys_or_own, opener, recorded
 from pdp.cli.failure import FINE, INCOMPLETE, Failure
@@ -60,9 +71,11 @@ def run(args: argparse.Namespace) -> int:
         if proofs is not None:
             proofs.end({"question": said, **more})
             more["not_proven"] = proofs.missing
+        out.end(more)
+        if not looked.tally.meant:
+            say_nowhere(args, where, asked, opens)
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more", INCOMPLETE) from error
-    out.end(more)
     if args.output != "json":
         say(looked.tally, period.zone, args.zone, period.text, out.rows, paint(sys.stderr))
     return FINE if looked.tally.whole and not (proofs and proofs.missing) else INCOMPLETE

@@ -20,6 +20,7 @@ from pdp.cli.audit_filters import (
     on_record,
     record_of,
     say,
+    say_nowhere,
     signed_of,
     summary,
 )
@@ -71,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         for leaf in own.hits(index=looked_up(args, where, own)):
             story.take_system(leaf)
         progress.end()
+        if not looked.tally.meant:
+            say_nowhere(args, where, asked, opens)
     except TooMuch as error:
         raise Failure(f"that is more than {MOST:,} events", "ask for a shorter period, or use `query`") from error
     except EvidenceError as error:

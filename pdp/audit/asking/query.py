@@ -133,6 +133,17 @@ class Search:
                 self.tally.doubt(UNSEALED, str(error))
         return leaves.sealed_size(self.directory), []
 
+    def backwards(self) -> Iterator[list[bytes]]:
+        """What a scan would look at, as it stands, the newest first; what cannot be read is not in it."""
+        size, waiting = self._there(True)
+        yield waiting
+        low, high = self._bounds(size)
+        for number in reversed(range(low, high)):
+            try:
+                yield unpacked(part(self.directory / LOG, ENTRIES, number, width_at(size, 0, number)))
+            except EvidenceError:
+                continue
+
     # ------------------------------------------------------------------------------------------------------- bundles
 
     def _sealed(self, low: int, high: int, size: int) -> Iterator[tuple[int, bytes]]:

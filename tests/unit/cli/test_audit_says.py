@@ -117,3 +117,61 @@ def test_what_no_checkpoint_covers_does_not_look_sealed(tmp_path: Path, capsys: 
         assert "#0" in first
         assert "#" not in second
         assert "not sealed yet" in second
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    log(
+        tmp_path,
+        decided("nina", "pat-1", id="d-1", rule=("open-chart",)),
+        decided("dora", "pat-2", id="d-2", rule=(), effect="deny", purpose="BTG", pep="gateway"),
+        told("audit.read", verb="tail", asked={}),
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("given", "close"),
+    [
+        (["--rule", "open-chrt"], "did you mean open-chart?"),
+        (["--action", "raed"], "read"),
+        (["--purpose", "treat"], "TREAT"),
+        (["--pep", "gatway"], "gateway"),
+        (["--reason", "no_permits"], "no_permit"),
+        (["--kind", "audit.raed"], "audit.read"),
+        (["--rule", "zzz"], ""),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_no_record_has_is_told_with_what_may_be_meant(
+    there: Path, capsys: pytest.CaptureFixture[str], given: list[str], close: str
+) -> None:
+    code, out, err = asked(capsys, "query", "--directory", str(there), "--patient", "pat-1", *given)
+    assert (code, out) == (0, "")
+    assert f"pdp: {' '.join(given)}: no record that was looked at has it" in err
+    assert ("did you mean " in err and close in err) if close else ("did you mean" not in err)
+    assert "--patient" not in err
+
+
+def test_of_people_and_patients_nobody_is_suggested(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("query", "timeline"):
+        _, _, err = asked(capsys, verb, "--directory", str(there), "--subject", "nia", "--patient", "pat-3")
+        assert "pdp: --subject: no record that was looked at has it" in err
+        assert "pdp: --patient: no record that was looked at has it" in err
+        assert "did you mean" not in err
+        for name in ("nina", "dora", "pat-1", "pat-2"):
+            assert name not in err
+
+
+def test_where_each_fits_alone_and_only_both_do_not_nothing_is_said(
+    there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, err = asked(capsys, "query", "--directory", str(there), "--subject", "nina", "--patient", "pat-2")
+    assert "no record" not in err
+
+
+def test_nothing_is_said_of_somebody_of_whom_nobody_can_tell(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log(there, decided("nina", "pat-1", id="d-8", epoch=1, kid="20260301-00000000"), slot=1)
+    _, _, err = asked(capsys, "query", "--directory", str(there), "--patient", "pat-7", "--rule", "open-chrt")
+    assert "--patient" not in err
+    assert "--rule open-chrt" in err
