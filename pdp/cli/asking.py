@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from pdp.cli import given
 from pdp.cli.failure import Failure
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     whole = parser.add_argument_group("the request, whole")
     whole.add_argument("--request", metavar="FILE", help="AuthZEN JSON: subject, action, resource, context; - is stdin")
     part = parser.add_argument_group("the request, in parts (each replaces what --request says)")
-    part.add_argument("--subject", metavar="TYPE:ID")
+    part.add_argument("--subject", type=given.name, metavar="TYPE:ID")
     part.add_argument("--action", metavar="NAME")
-    part.add_argument("--resource", metavar="TYPE:ID")
+    part.add_argument("--resource", type=given.name, metavar="TYPE:ID")
     for name in ("context", "subject-properties", "action-properties", "resource-properties"):
         part.add_argument(f"--{name}", metavar="JSON")
     part.add_argument("--searching", metavar="POINTER,..", help="fields that the request filters or sorts by")

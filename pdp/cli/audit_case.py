@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.reporting import asked
 from pdp.cli.terminal import emit_json, printable
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MAX_NOTE: Final = 4_000
 DISPOSITIONS: Final = ("appropriate", "policy-violation", "breach")
 SHOWN: Final = 200
+_CODES: Final = "exit codes: 0 done, 1 there is no such case, 2 usage"
 
 
 def add(verbs: Any) -> None:
@@ -29,16 +31,34 @@ def add(verbs: Any) -> None:
         epilog="exit codes: 0 fine, 1 there is no such case, 2 usage",
     )
     nested = parser.add_subparsers(dest="what", metavar="VERB", title="verbs", required=True)
-    listing = nested.add_parser("list", help="all cases, the open ones first")
+    listing = nested.add_parser(
+        "list",
+        help="all cases, the open ones first",
+        description="All cases, the open ones first: whom they are about, how many points, and what was found.",
+        epilog="exit codes: 0 listed, 2 usage",
+    )
     listing.add_argument("--open", action="store_true", help="only those without a disposition")
-    show = nested.add_parser("show", help="one case, with the accesses of which it is made")
-    dispose = nested.add_parser("dispose", help="put on record what was found")
+    show = nested.add_parser(
+        "show",
+        help="one case, with the accesses of which it is made",
+        description="One case: its findings, the accesses of which they are made, and what people found before.",
+        epilog=_CODES,
+    )
+    dispose = nested.add_parser(
+        "dispose",
+        help="put on record what was found",
+        description=(
+            "Put on record what people found of a case, and why. After `appropriate`, the same is not found again for"
+            " a while."
+        ),
+        epilog=_CODES,
+    )
     for each in (show, dispose):
         each.add_argument("case", metavar="CASE")
     dispose.add_argument("disposition", choices=DISPOSITIONS)
     dispose.add_argument("--note", metavar="TEXT", required=True, help="why; it is encrypted as details are")
     for each in (listing, show, dispose):
-        each.add_argument("--output", choices=("text", "json"), default="text")
+        add_form(each, "json")
         add_directory(each)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.reporting import add_period, asked, clock, period
 from pdp.cli.terminal import emit_json, printable
 
@@ -31,7 +32,7 @@ def add(verbs: Any) -> None:
     add_context(parser)
     parser.add_argument("--rules", metavar="FILE", default="", help="laid over the rules that are shipped")
     parser.add_argument("--record", action="store_true", help="put new findings, and cases that alert, into the log")
-    parser.add_argument("--output", choices=("text", "json"), default="text")
+    add_form(parser, "json")
     add_directory(parser)
     parser.set_defaults(parser=parser)
 

@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Any, Final
 
+from pdp.cli import given
 from pdp.cli.auditing import add_directory, directory, recorded
 from pdp.cli.failure import FINE, USAGE, Failure
 from pdp.cli.reporting import clock, named
@@ -22,10 +23,17 @@ def add(verbs: Any) -> None:
         description="Put on record what 45 CFR 164.528(b)(2) wants of a disclosure: date, recipient, what, and why.",
     )
     actions = parser.add_subparsers(dest="disclosure", metavar="ACTION", title="actions")
-    made = actions.add_parser("add", help="one disclosure", epilog="exit codes: 0 on record, 2 usage, or not on record")
-    made.add_argument("--patient", required=True, metavar="ID", help="whose data: an id, or `Type:id`")
+    made = actions.add_parser(
+        "add",
+        help="one disclosure",
+        description="Put one disclosure on record, or what a decision does not say of its recipient. It stays there.",
+        epilog="exit codes: 0 on record, 2 usage, or not on record",
+    )
+    made.add_argument("--patient", type=given.name, required=True, metavar="ID", help="whose data: an id, or `Type:id`")
     made.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
-    made.add_argument("--recipient", default="", metavar="NAME", help="the person or entity that received it")
+    made.add_argument(
+        "--recipient", default="", metavar="NAME", help="who received it; needed where there is no --decision"
+    )
     made.add_argument("--address", default="", metavar="TEXT", help="of the recipient, if known")
     made.add_argument("--what", default="", metavar="TEXT", help="a brief description of what was disclosed")
     made.add_argument("--purpose", default="", metavar="TEXT", help="a brief statement of the purpose")
@@ -35,7 +43,12 @@ def add(verbs: Any) -> None:
     made.add_argument("--decision", default="", metavar="ID", help="the decision that this says more of")
     made.add_argument("--replaces", default="", metavar="ID", help="an earlier record of ours that was wrong")
     add_directory(made)
-    actions.add_parser("list", help="what a disclosure may rest on")
+    actions.add_parser(
+        "list",
+        help="what a disclosure may rest on",
+        description="On what a disclosure may rest, with the paragraph: accounted for, or not.",
+        epilog="exit codes: 0 listed",
+    )
     parser.set_defaults(disclosure_parser=parser)
 
 
@@ -69,6 +82,12 @@ def _add(args: argparse.Namespace) -> int:
 
     if args.basis not in BASES:
         raise Failure(f"--basis {args.basis}: there is no such basis", "pdp audit disclosure list", USAGE)
+    if not args.recipient.strip() and not args.decision:
+        raise Failure(
+            "a disclosure to nobody accounts for nothing, and what is on record stays there",
+            "--recipient NAME says who received it; --decision ID of which decision this says more",
+            USAGE,
+        )
     for name in ("patient", "recipient", "address", "what", "purpose"):
         if len(getattr(args, name)) > MAX_TEXT:
             raise Failure(f"--{name} is longer than {MAX_TEXT:,} characters; it is to be brief", code=USAGE)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pdp.cli import given
 from pdp.cli.failure import INCOMPLETE, Failure
 from pdp.cli.terminal import Paint, printable
 
@@ -54,9 +55,13 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def add_filters(parser: argparse.ArgumentParser, *, kinds: bool = True, period: bool = True) -> None:
     asked = parser.add_argument_group("what is asked; all of it has to fit")
-    asked.add_argument("--patient", metavar="ID", default="", help="about this patient: an id, or a pseudonym")
-    asked.add_argument("--subject", metavar="ID", default="", help="by, for or through this person or service")
-    asked.add_argument("--resource", metavar="TYPE/ID", default="", help="on this thing")
+    asked.add_argument(
+        "--patient", type=given.name, metavar="ID", default="", help="about this patient: an id, or a pseudonym"
+    )
+    asked.add_argument(
+        "--subject", type=given.name, metavar="ID", default="", help="by, for or through this person or service"
+    )
+    asked.add_argument("--resource", type=given.name, metavar="TYPE/ID", default="", help="on this thing")
     for name, (metavar, words) in LITERALS.items():
         choices = ("allow", "deny") if name == "effect" else None
         asked.add_argument(f"--{name}", metavar=None if choices else metavar, choices=choices, default="", help=words)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pdp.cli.auditing import Progress, add_directory, directory, recorded, vault
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
+from pdp.cli.given import add_form
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,30 @@ if TYPE_CHECKING:
     from pdp.audit.veil.vault import Day, Vault
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
+
+_COULD_NOT: Final = "0 done, 1 it could not be done, 2 usage"
+_DEEDS: Final = {
+    "list": (
+        "which keys there are, and which were erased",
+        "The epochs of pseudonyms, and the key of each day: there, or erased and when. No key is shown.",
+        "0 listed, 1 the keys cannot be read, 2 usage",
+    ),
+    "rotate-pseudonyms": (
+        "new names from now on; the old ones stay known",
+        "Begin a new epoch of pseudonyms. Whoever is asked for by id is found under the names of every epoch.",
+        _COULD_NOT,
+    ),
+    "rotate-master": (
+        "wrap all keys under a new master key",
+        "Make a new master key and wrap all keys under it. What is encrypted stays as it is.",
+        _COULD_NOT,
+    ),
+    "erase": (
+        "erase the keys of days, so that nobody reads their details again",
+        "Erase the keys of days that are over. Their records stay, and stay provable; their details never open again.",
+        "0 erased, or there is nothing to erase, 1 nothing was done without --yes, or it could not be, 2 usage",
+    ),
+}
 
 
 def add(verbs: Any) -> None:
@@ -29,16 +54,12 @@ def add(verbs: Any) -> None:
     )
     deeds = parser.add_subparsers(dest="deed", metavar="DEED", title="deeds")
     made = {
-        "list": deeds.add_parser("list", help="which keys there are, and which were erased"),
-        "rotate-pseudonyms": deeds.add_parser(
-            "rotate-pseudonyms", help="new names from now on; the old ones stay known"
-        ),
-        "rotate-master": deeds.add_parser("rotate-master", help="wrap all keys under a new master key"),
-        "erase": deeds.add_parser("erase", help="erase the keys of days, so that nobody reads their details again"),
+        name: deeds.add_parser(name, help=words, description=more, epilog=f"exit codes: {codes}")
+        for name, (words, more, codes) in _DEEDS.items()
     }
     for each in made.values():
         add_directory(each)
-    made["list"].add_argument("--output", choices=("text", "json"), default="text")
+    add_form(made["list"], "json")
     which = made["erase"].add_mutually_exclusive_group(required=True)
     which.add_argument("--before", metavar="DATE", default="", help="of all days before this one (YYYY-MM-DD, UTC)")
     which.add_argument("--day", metavar="DATE", default="", help="of this day")

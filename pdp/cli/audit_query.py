@@ -21,6 +21,7 @@ from pdp.cli.audit_filters import (
 from pdp.cli.audit_proofs import Proofs
 from pdp.cli.auditing import Progress, add_directory, add_keys, directory, keys_or_own, opener, recorded
 from pdp.cli.failure import FINE, INCOMPLETE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.terminal import paint
 
 
@@ -34,7 +35,7 @@ def add(verbs: Any) -> None:
     add_filters(parser)
     add_directory(parser)
     parser.add_argument("--limit", metavar="N", type=int, default=0, help="show so many; the others are counted")
-    parser.add_argument("--output", choices=("text", "json", "csv"), default="text")
+    add_form(parser, "json", "csv")
     parser.add_argument("--prove", metavar="DIR", default="", help="write a proof of each line there, and a summary")
     add_reading(parser)
     add_keys(parser)

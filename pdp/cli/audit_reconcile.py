@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from pdp.cli.auditing import Progress, directory, recorded
 from pdp.cli.failure import FINDINGS, FINE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def add(verbs: Any) -> None:
         "--delay", type=int, default=60, metavar="SECONDS", help="within which a record has to be sealed; 60"
     )
     parser.add_argument("--ids-only", action="store_true", help="lines have no receipts: their decision ids are enough")
-    parser.add_argument("--output", choices=("human", "json"), default="human")
+    add_form(parser, "json")
 
 
 def run(args: argparse.Namespace) -> int:

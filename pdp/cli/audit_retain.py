@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pdp.cli import given
 from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def add(verbs: Any) -> None:
             default="keep",
             help="of what goes: kept (3 %% of its size), every checkpoint that ever was stays comparable",
         )
-        part.add_argument("--output", choices=("human", "json"), default="human")
+        add_form(part, "json")
         if name == "prune":
             part.add_argument("--yes", action="store_true", help="without it nothing is done; see `plan`")
     parser.set_defaults(retain=parser)
@@ -56,8 +58,10 @@ def _add_holds(parts: Any) -> None:
     holds = parts.add_parser("hold", help="say that records have to stay", description="Say that records have to stay.")
     deeds = holds.add_subparsers(dest="deed", metavar="DEED", title="deeds", required=True)
     made = deeds.add_parser("add", help="hold records", description="Hold records.", epilog=_CODES)
-    made.add_argument("--patient", default="", metavar="ID", help="about this patient")
-    made.add_argument("--subject", default="", metavar="ID", help="by, for or through this person or service")
+    made.add_argument("--patient", type=given.name, default="", metavar="ID", help="about this patient")
+    made.add_argument(
+        "--subject", type=given.name, default="", metavar="ID", help="by, for or through this person or service"
+    )
     made.add_argument("--from", dest="begin", default="", metavar="TIME", help="of this period; alone: all of it")
     made.add_argument("--to", dest="end", default="", metavar="TIME", help="2026-03 is all of that month")
     made.add_argument("--reason", required=True, help="why; it stands in clear, so it names nobody")
@@ -65,7 +69,7 @@ def _add_holds(parts: Any) -> None:
     ended.add_argument("hold", metavar="ID", help="as `hold list` says it")
     ended.add_argument("--reason", required=True)
     listed = deeds.add_parser("list", help="what is held", description="What is held.", epilog=_CODES)
-    listed.add_argument("--output", choices=("human", "json"), default="human")
+    add_form(listed, "json")
     for each in (made, ended, listed):
         add_directory(each)
 

@@ -34,18 +34,42 @@ def add(verbs: Any) -> None:
         description="Regular reviews of access, 45 CFR 164.308(a)(1)(ii)(D): samples and signatures are records.",
     )
     deeds = parser.add_subparsers(dest="review", metavar="DEED", title="deeds")
-    sample = deeds.add_parser("sample", help="draw a sample of a period that is over, and what was flagged in it")
+    sample = deeds.add_parser(
+        "sample",
+        help="draw a sample of a period that is over, and what was flagged in it",
+        description=(
+            "Draw a sample of the decisions of a period that is over, by strata, with what was flagged in it, and put"
+            " it on record. The log alone says which: nobody chooses, and anybody can draw it again."
+        ),
+        epilog="exit codes: 0 drawn, 1 some records of the period are not sealed yet, 2 usage",
+    )
     add_period(sample)
     sample.add_argument("--size", type=int, default=0, metavar="N", help="how many (else [review] size, 50)")
     listed = deeds.add_parser(
-        "list", help="reviews, open ones, and what is overdue", epilog="exit codes: 0 fine, 1 overdue, 2 usage"
+        "list",
+        help="reviews, open ones, and what is overdue",
+        description="The samples that were drawn, who signed them and how, and whether a review is overdue.",
+        epilog="exit codes: 0 fine, 1 overdue, 2 usage",
     )
     listed.add_argument(
         "--every", default="", metavar="30d", help="how often one has to be signed (else [review] every)"
     )
-    show = deeds.add_parser("show", help="what is in one, to be read; drawn again, and compared")
+    show = deeds.add_parser(
+        "show",
+        help="what is in one, to be read; drawn again, and compared",
+        description="The records of one sample, to be looked at. It is drawn again, and said whether it is the same.",
+        epilog="exit codes: 0 shown, 1 drawn again it is another one, 2 usage, or there is no such review",
+    )
     show.add_argument("number", metavar="N", help="its number, or the id of its record")
-    sign = deeds.add_parser("signoff", help="put on record that it was looked at")
+    sign = deeds.add_parser(
+        "signoff",
+        help="put on record that it was looked at",
+        description=(
+            "Put on record that a sample was looked at, by the user of the system who does so, and what was found."
+            " Nobody signs alone for a sample with accesses of their own."
+        ),
+        epilog="exit codes: 0 signed, 1 somebody else has to sign first, 2 usage, or it was signed by this user",
+    )
     sign.add_argument("number", metavar="N", help="its number, or the id of its record")
     sign.add_argument("--result", required=True, choices=("ok", "issue"))
     sign.add_argument("--note", default="", metavar="TEXT", help="what was found; an issue needs one")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdp.cli.auditing import Progress
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("what", choices=("status", "check", "once"))
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="of [ship.NAME]; not needed for status")
     parser.add_argument("--full", action="store_true", help="check: ask for each object, its content and its lock")
-    parser.add_argument("--output", choices=("human", "json"), default="human")
+    add_form(parser, "json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pdp.cli.audit_filters import add_filters, asked_of, line, on_record, record_of, signed_of
 from pdp.cli.auditing import add_directory, directory, opener, recorded
 from pdp.cli.failure import FINE, INCOMPLETE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.terminal import paint, printable
 
 PAUSE_SECONDS: Final = 0.2
@@ -31,7 +32,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
     parser.add_argument("-n", "--lines", metavar="N", type=int, default=10, help="how many of those that are there; 10")
     parser.add_argument("--zone", metavar="ZONE", default="UTC", help="such as Europe/Berlin, or local; UTC by default")
-    parser.add_argument("--output", choices=("text", "json"), default="text")
+    add_form(parser, "json")
     parser.set_defaults(parser=parser)
 
 

@@ -26,6 +26,7 @@ from pdp.cli.audit_filters import (
 )
 from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
 from pdp.cli.failure import FINE, INCOMPLETE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.terminal import Paint, paint, printable
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def add(verbs: Any) -> None:
     add_filters(parser)
     add_directory(parser)
     add_reading(parser)
-    parser.add_argument("--output", choices=("text", "json"), default="text")
+    add_form(parser, "json")
     parser.set_defaults(parser=parser)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pdp.cli.auditing import Progress, add_keys, directory, keys, keys_directory, keys_or_own, whole
 from pdp.cli.cosigning import add_policy, moment, policy
 from pdp.cli.failure import Failure
+from pdp.cli.given import add_form
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def add(verbs: Any) -> None:
         "--keys-dir", metavar="DIR", default="", help="`audit_keys_dir`, where DIR is named (else as the settings say)"
     )
     parser.add_argument("--receipts", metavar="FILE", help="receipts (`stream:seq:hash`), one to a line")
-    parser.add_argument("--output", choices=("human", "json"), default="human")
+    add_form(parser, "json")
 
 
 def run(args: argparse.Namespace) -> int:

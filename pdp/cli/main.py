@@ -62,11 +62,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     chosen = next((each for each in arguments if not each.startswith("-")), "")
     parser = _parser(chosen)
-    args = parser.parse_args(arguments)
+    args, wrong = parser.parse_known_args(arguments)
+    if wrong:
+        _innermost(parser, args).error(f"unrecognized arguments: {' '.join(wrong)}")
     if not args.command:
         parser.print_help()
         return 0
     return int(_module(args.command).run(args))
+
+
+def _innermost(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.ArgumentParser:
+    """The parser of the verb that was chosen: its usage helps, that of `pdp` does not."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            nested = action.choices.get(getattr(args, action.dest, None) or "")
+            if nested is not None:
+                return _innermost(nested, args)
+    return parser
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pdp.cli import given
 from pdp.cli.auditing import Progress, directory, recorded
 from pdp.cli.failure import Failure
 from pdp.cli.reporting import (
@@ -44,7 +45,9 @@ def add(reports: Any) -> None:
         description="Who saw a patient, or tried to: one line for each person, with the decisions that prove it.",
         epilog="exit codes: 0 made, 2 usage, 4 made, and there are records of which nobody can tell",
     )
-    parser.add_argument("--patient", required=True, metavar="ID", help="an id, `Type:id`, or a pseudonym of the log")
+    parser.add_argument(
+        "--patient", type=given.name, required=True, metavar="ID", help="an id, `Type:id`, or a pseudonym of the log"
+    )
     parser.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
     add_period(parser)
     parser.add_argument("--policies", default="", metavar="DIR", help="the policy set whose rules are quoted")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdp.cli.auditing import Progress, add_keys, keys
 from pdp.cli.failure import FINDINGS, FINE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.terminal import count, emit_json, paint, printable
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def add(reports: Any) -> None:
     )
     parser.add_argument("pack", metavar="PACK.tar")
     add_keys(parser, required=True)
-    parser.add_argument("--output", choices=("human", "json"), default="human")
+    add_form(parser, "json")
 
 
 def run(args: argparse.Namespace) -> int:

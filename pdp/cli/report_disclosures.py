@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pdp.cli import given
 from pdp.cli.auditing import Progress, directory, recorded
 from pdp.cli.failure import INCOMPLETE, Failure
 from pdp.cli.reporting import add_output, add_period, asked, clock, facts, finished, named, period, reading
@@ -31,7 +32,9 @@ def add(reports: Any) -> None:
         ),
         epilog="exit codes: 0 made, 2 usage, 4 made, and there are records of which nobody can tell",
     )
-    parser.add_argument("--patient", required=True, metavar="ID", help="an id, `Type:id`, or a pseudonym of the log")
+    parser.add_argument(
+        "--patient", type=given.name, required=True, metavar="ID", help="an id, `Type:id`, or a pseudonym of the log"
+    )
     parser.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
     add_period(parser)
     parser.add_argument("--each", action="store_true", help="every disclosure, where one line may stand for several")

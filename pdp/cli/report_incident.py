@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pdp.cli import given
 from pdp.cli.auditing import Progress, directory, recorded
 from pdp.cli.failure import USAGE, Failure
 from pdp.cli.reporting import add_output, add_period, asked, clock, facts, finished, named, period, reading
@@ -28,8 +29,8 @@ def add(reports: Any) -> None:
         ),
         epilog="exit codes: 0 made, 2 usage, 4 made, and there are records of which nobody can tell",
     )
-    parser.add_argument("--patient", default="", metavar="ID", help="only what was about this patient")
-    parser.add_argument("--subject", default="", metavar="ID", help="only what this person asked for")
+    parser.add_argument("--patient", type=given.name, default="", metavar="ID", help="only what was about this patient")
+    parser.add_argument("--subject", type=given.name, default="", metavar="ID", help="only what this person asked for")
     parser.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
     parser.add_argument("--subject-type", default="user", metavar="TYPE", help="the (wire) type of the subject")
     add_period(parser)

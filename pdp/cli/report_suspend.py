@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from pdp.cli import given
 from pdp.cli.auditing import Progress, directory, recorded
 from pdp.cli.failure import FINE, USAGE, Failure
 from pdp.cli.reporting import add_output, asked, clock, named, reading
@@ -27,7 +28,11 @@ def add(reports: Any) -> None:
         "--known-as", action="append", default=[], metavar="ID", help="a subject or client under which it asks"
     )
     parser.add_argument(
-        "--patient", default="", metavar="ID", help="whose accounting; everybody's, where it is left out"
+        "--patient",
+        type=given.name,
+        default="",
+        metavar="ID",
+        help="whose accounting; everybody's, where it is left out",
     )
     parser.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
     how = parser.add_mutually_exclusive_group()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdp.cli.auditing import add_directory
 from pdp.cli.failure import FINE, INCOMPLETE, USAGE, Failure
+from pdp.cli.given import add_form
 from pdp.cli.sheet import FORMATS
 from pdp.cli.terminal import printable
 
@@ -36,7 +37,7 @@ def add_period(parser: argparse.ArgumentParser, last: str = "") -> None:
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     add_directory(parser)
-    parser.add_argument("--output", choices=FORMATS, default="human")
+    add_form(parser, *FORMATS[1:])
     parser.add_argument(
         "--whole", action="store_true", help="read every record whole, whatever its place and bytes say"
     )

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pdp.cli import given
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--issuer", required=True, help="`iss` of the tokens, a trust domain, or * for any")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--subject", help="everything that this subject has authenticated before")
+    what.add_argument("--subject", type=given.name, help="everything that this subject has authenticated before")
     what.add_argument("--session", help="the session with this `sid`")
     what.add_argument("--token", metavar="JTI", help="the token with this `jti` (never the token itself)")
     what.add_argument("--client", help="every token issued to this client before")

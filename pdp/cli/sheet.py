@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pdp.cli.terminal import emit_json, paint, printable
 
-FORMATS: Final = ("human", "json", "csv", "html")
+FORMATS: Final = ("text", "json", "csv", "html")
 MOST: Final = 12
 """Values below a line that people see at first."""
 MOST_ROWS: Final = 200
