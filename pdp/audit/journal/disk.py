@@ -34,6 +34,9 @@ class Disk:
     def rename(self, old: Path, new: Path) -> None:
         os.rename(old, new)
 
+    def link(self, old: Path, new: Path) -> None:
+        os.link(old, new, follow_symlinks=False)
+
     def unlink(self, path: Path) -> None:
         os.unlink(path)
 

@@ -104,7 +104,7 @@ class Slot:
     def header(self, segment: int) -> Header:
         """Raises Corrupt."""
         try:
-            with _opened(self.path / name_of(segment)) as file:
+            with opened(self.path / name_of(segment)) as file:
                 return frames.read_header(file.read(HEADER_BYTES))
         except FileNotFoundError as error:
             raise Corrupt("missing-segment", self.number, segment, 0) from error
@@ -123,10 +123,10 @@ class Slot:
             there = [number for number in there if number >= after.segment]
             if there[:1] != [after.segment]:
                 raise Corrupt("missing-segment", self.number, after.segment, 0)
+        elif there:
+            self._is_first(there)
         position = after
-        for index, number in enumerate(there):
-            if index and number != there[index - 1] + 1:
-                raise Corrupt("missing-segment", self.number, there[index - 1] + 1, 0)
+        for index, number in enumerate(there):  # Which one is next they say themselves, whatever their names.
             following = there[index + 1] if index + 1 < len(there) else 0
             try:
                 for read, frame in self._segment(number, position, following, sync):
@@ -189,9 +189,9 @@ class Slot:
             found: list[Frame] = []
             try:
                 before = self.header(number)
-                with _opened(self.path / name_of(number)) as file:
+                with opened(self.path / name_of(number)) as file:
                     start = beginning(number, before)
-                    for _, frame in self._scan(file.fileno(), before, start, None, False, False):
+                    for _, frame in self.scan(file.fileno(), before, start, None, False, False):
                         if frame.seq > position.seq:
                             found.append(frame)
             except Corrupt:
@@ -214,35 +214,67 @@ class Slot:
     ) -> Iterator[tuple[Position, Frame]]:
         """The frames of one segment after the position, which is in it or before it."""
         header = self.header(number)
-        end = self.header(following) if following else None
-        if position.segment != number:
-            self._continues(header, number, position)
-            here = beginning(number, header)
-        else:
-            here = position
+        end, amiss = self._end(header, following)
+        self._continues(header, number, position)
+        here = position if position.segment == number else beginning(number, header)
         known = position if position.segment else here  # What was handed out before, here or in another segment.
-        with _opened(self.path / name_of(number)) as file:
-            for read, frame in self._scan(file.fileno(), header, here, end, sync, whole):
+        with opened(self.path / name_of(number)) as file:
+            for read, frame in self.scan(file.fileno(), header, here, end, sync, whole):
                 here = read
                 if frame.seq > known.seq:
                     yield here, frame
                 elif frame.seq == known.seq and frame.chain != known.chain:
                     raise Corrupt("fork", self.number, number, here.offset)
+        if amiss is not None:
+            raise amiss
         if end is not None:
-            if end.previous_id != header.id:
-                raise Corrupt("not-the-next", self.number, following, 0)
             if here.seq < end.first_seq - 1:
                 raise Corrupt("missing-frames", self.number, number, here.offset, beginning(following, end))
             if here.seq == end.first_seq - 1 and here.chain != end.previous_chain:
                 raise Corrupt("chain", self.number, following, 0, beginning(following, end))
 
+    def _is_first(self, there: list[int]) -> None:
+        """Nothing was read yet: what stands in the first place has to be older than all the others. Raises Corrupt."""
+        first = self.header(there[0])
+        for number in there[1:]:
+            try:
+                other = self.header(number)
+            except Corrupt:
+                continue
+            if other.slot == self.number and other.first_seq < first.first_seq:
+                raise Corrupt("not-the-next", self.number, there[0], 0)
+
+    def _end(self, header: Header, following: int) -> tuple[Header | None, Corrupt | None]:
+        """The header of the next segment, or why it does not say where this one ends, which is read to its end then.
+
+        Raises Corrupt at once where the two have changed places: what stands here comes later.
+        """
+        if not following:
+            return None, None
+        try:
+            end = self.header(following)
+        except Corrupt as corrupt:
+            return None, corrupt
+        if end.slot != self.number:
+            return None, Corrupt("another-slot", self.number, following, 0)
+        if end.previous_id == header.id:
+            return end, None
+        amiss = Corrupt("not-the-next", self.number, following, 0)
+        if end.id == header.previous_id:
+            raise amiss
+        return None, amiss
+
     def _continues(self, header: Header, number: int, position: Position) -> None:
         if header.slot != self.number:
             raise Corrupt("another-slot", self.number, number, 0)
+        if position.segment == number:
+            if header.first_seq > position.seq + 1:
+                raise Corrupt("another-segment", self.number, number, 0)
+            return
         if position.segment and header.first_seq > position.seq + 1:
             raise Corrupt("missing-frames", self.number, number, 0, beginning(number, header))
 
-    def _scan(
+    def scan(
         self, file: int, header: Header, here: Position, end: Header | None, sync: bool, whole: bool
     ) -> Iterator[tuple[Position, Frame]]:
         """Frame by frame from `here`, all of them checked, to where the next segment says that this one ends."""
@@ -313,7 +345,7 @@ class Slot:
         return None
 
 
-def _opened(path: Path) -> FileIO:
+def opened(path: Path) -> FileIO:
     """Never waits: what is no file is a log that was damaged."""
     return FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
 

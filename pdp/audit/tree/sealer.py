@@ -11,18 +11,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.journal import heartbeat, reader
+from pdp.audit.journal.around import Around, around, set_aside
 from pdp.audit.journal.files import Files
 from pdp.audit.journal.frames import Frame, chained
 from pdp.audit.journal.heartbeat import Tally
 from pdp.audit.journal.reader import START, Corrupt, Position, Tail
+from pdp.audit.journal.segment import name_of
 from pdp.audit.record import STATUS, encoded, stamp
 from pdp.audit.tree import checkpoint, merkle, state
 from pdp.audit.tree.checkpoint import Checkpoint
@@ -41,8 +45,13 @@ EPOCH_SECONDS: Final = 30 * 86_400
 CLOSED: Final = b'"event":"closed"'
 GRACE_SECONDS: Final = 10
 """For writers to take their slots after a start."""
+LOST_SECONDS: Final = 600
+"""A segment that is lost or foreign is waited for so long, with an alarm, before the others of its slot are read on."""
 _BOOT: Final = 12
 """Characters of a stream's name after its last slash."""
+
+
+_Frames = Iterator[tuple[Position, Frame]]
 
 
 class Source(Protocol):
@@ -106,6 +115,8 @@ class Sealer:
         self._state: State | None = None
         self._edge = Edge()
         self._suspects: dict[int, tuple[str, int, int]] = {}
+        self._stuck: dict[int, int] = {}  # since when a slot has nothing that comes next
+        self._aside: list[Path] = []  # segments that have another name in the quarantine
         self._every = heartbeat_seconds
         self._appended_at = 0
         self._heard: dict[int, int] = {}  # when a slot was last known to have a writer, or one that has closed
@@ -204,13 +215,37 @@ class Sealer:
             try:
                 batch.take(source, max(1, self._max_records // parts), MAX_BYTES // parts)
                 self._suspects.pop(source.number, None)
+                self._stuck.pop(source.number, None)
             except Corrupt as corrupt:
                 batch.alarms.append(str(corrupt))
+                if corrupt.resume is None:
+                    self._go_around(batch, source, corrupt, now)
+                    continue
+                self._stuck.pop(source.number, None)
                 # A writer at work can look like damage, once.
                 seen = (corrupt.kind, corrupt.segment, corrupt.offset)
                 if self._suspects.get(source.number) == seen and corrupt.resume is not None and corrupt.resume.chain:
                     batch.skip(corrupt, corrupt.resume, now)
                 self._suspects[source.number] = seen
+
+    def _go_around(self, batch: _Batch, source: Source, corrupt: Corrupt, now: int) -> None:
+        """What comes next is lost, or is not what comes next. It may come back; after a while what is there goes on."""
+        number = source.number
+        waited = now - self._stuck.setdefault(number, now)
+        if waited < LOST_SECONDS * 1_000_000_000 or not isinstance(source, reader.Slot):
+            return
+        self._stuck[number] = now  # Where there is nothing to go on with, it is looked for again after as long.
+        try:
+            found = around(source, batch.position(number), self._origin)
+            if found is None:
+                return
+            aside = [set_aside(source, each, self._files) for each in found.aside]
+        except (Corrupt, OSError) as error:
+            batch.alarms.append(f"slot {number}: no way around what is lost: {error}")
+            return
+        if batch.go_around(corrupt, found, now):
+            self._aside += aside
+            del self._stuck[number]
 
     def _rotate(self, batch: _Batch, now: int) -> None:
         """The last record of an epoch: it names the next key, and the one that it was signed with until then."""
@@ -317,6 +352,8 @@ class Sealer:
 
     def _tidy(self, before: State, after: State) -> None:
         """What nobody needs any more once the checkpoint is published."""
+        while self._aside:
+            self._files.drop(self._aside.pop())
         for level in range(levels(after.size)):
             shift = HEIGHT * (level + 1)
             for number in range(before.size >> shift, after.size >> shift):
@@ -352,7 +389,10 @@ class _Batch:
 
     def take(self, source: Source, most: int, bytes_left: int) -> None:
         """The new frames of one slot, at most so many. Raises Corrupt, what came before it is taken."""
-        number = source.number
+        self._take(source.number, partial(source.frames, sync=True), most, bytes_left)
+
+    def _take(self, number: int, frames: Callable[[Position], _Frames], most: int, bytes_left: int) -> bool:
+        """False: there is a record that cannot be taken."""
         position = self._slots.get(number, START)
         head = b'{"stream":"%s/%d/' % (self._origin.encode(), number)
         rest = len(head) + _BOOT
@@ -360,7 +400,7 @@ class _Batch:
         entries = self.entries
         room = len(entries) + most
         try:
-            for here, frame in source.frames(position, sync=True):
+            for here, frame in frames(position):
                 payload = frame.payload
                 # What it says of itself is what the verifier goes by, and the sealer's own stream is nobody else's.
                 stamped = payload.startswith(b'","seq":%d,"prev":"%s",' % (frame.seq, chain), rest)
@@ -368,23 +408,39 @@ class _Batch:
                     self.alarms.append(
                         f"slot {number}: record {frame.seq} says it is another one; no more is sealed of it"
                     )
-                    return
+                    return False
                 if len(entries) >= room or bytes_left <= 0:
                     self.more = True
-                    return
+                    return True
                 entries.append(payload)
                 self.fresh.add(number)
                 bytes_left -= len(payload)
                 chain = frame.chain.hex().encode()
                 position = here
+            return True
         finally:
             if position is not START:
                 self._slots[number] = position
 
-    def skip(self, corrupt: Corrupt, resume: Position, now: int) -> None:
+    def go_around(self, corrupt: Corrupt, found: Around, now: int) -> bool:
+        """Take what there is still, then go on behind it, and put on record what is lost. All of it, or nothing."""
+        before, entries = self._slots.get(corrupt.slot), len(self.entries)
+        for start, run in found.runs:
+            self._slots[corrupt.slot] = start
+            if not self._take(corrupt.slot, partial(_given, run), len(run), sys.maxsize):
+                del self.entries[entries:]
+                self._slots.pop(corrupt.slot)
+                if before is not None:
+                    self._slots[corrupt.slot] = before
+                return False
+        aside = [name_of(each) for each in found.aside]
+        self.skip(corrupt, found.resume, now, before=found.resume.seq + 1, lost=found.lost, quarantined=aside)
+        return True
+
+    def skip(self, corrupt: Corrupt, resume: Position, now: int, **more: Any) -> None:
         """Go on behind the damage, with a record that says so. The gap stays, and every verifier finds it."""
         where = {"slot": corrupt.slot, "segment": corrupt.segment, "offset": corrupt.offset}
-        self.say(now, STATUS, event="corruption", what=corrupt.kind, **where)
+        self.say(now, STATUS, event="corruption", what=corrupt.kind, **where, **more)
         self._slots[corrupt.slot] = resume
         self.more = True
 
@@ -418,6 +474,10 @@ class _Batch:
             own_chain=chain,
             slots=self._slots,
         )
+
+
+def _given(run: list[tuple[Position, Frame]], _: Position) -> _Frames:
+    return iter(run)
 
 
 def locked(path: Path) -> int:
