@@ -13,12 +13,14 @@ from pdp.cli.reporting import (
     Sentence,
     add_output,
     add_period,
+    add_purposes,
     asked,
     clock,
     facts,
     finished,
     named,
     period,
+    purposes,
     reading,
     sentences,
     tallied,
@@ -50,6 +52,7 @@ def add(reports: Any) -> None:
     )
     parser.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
     add_period(parser)
+    add_purposes(parser)
     parser.add_argument("--policies", default="", metavar="DIR", help="the policy set whose rules are quoted")
     parser.add_argument(
         "--emergency", action="append", default=[], metavar="CODE", help="another purpose that breaks the glass"
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from pdp.audit.reports.suspensions import silence
 
     now = clock()
-    when = period(args, now)
+    when, rests = period(args, now), purposes(args.purpose)
     where = directory(args.directory)
     kind, identifier = named(args.patient_type, args.patient)
     recorded(where, "audit.read", asked("report access", when), {"patient": {"type": kind, "id": identifier}})
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     says = sentences(where, args.policies)
 
     def withheld(one: Deed) -> bool:
-        if hidden.deed(one, by_hand):
+        if hidden.deed(one, by_hand, rests):
             return True
         coverage.saw(one.leaf)
         return False

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 from pdp.cli import given
 from pdp.cli.auditing import Progress, directory, recorded
 from pdp.cli.failure import INCOMPLETE, Failure
-from pdp.cli.reporting import add_output, add_period, asked, clock, facts, finished, named, period, reading
+from pdp.cli.reporting import (
+    add_output,
+    add_period,
+    add_purposes,
+    asked,
+    clock,
+    facts,
+    finished,
+    named,
+    period,
+    purposes,
+    reading,
+)
 from pdp.cli.sheet import Grid, Sheet, columns, emit
 from pdp.cli.terminal import count, printable
 
@@ -38,9 +50,7 @@ def add(reports: Any) -> None:
     parser.add_argument("--patient-type", default="Patient", metavar="TYPE", help="the (wire) type of patients")
     add_period(parser)
     parser.add_argument("--each", action="store_true", help="every disclosure, where one line may stand for several")
-    parser.add_argument(
-        "--purpose", action="append", default=[], metavar="CODE=BASIS", help="what a purpose code of yours rests on"
-    )
+    add_purposes(parser)
     add_output(parser)
 
 
@@ -54,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if not (args.within or args.begin or args.last):
         args.begin = _years_ago(now)
     when = period(args, now)
-    purposes = _purposes(args.purpose)
+    rests = purposes(args.purpose)
     where = directory(args.directory)
     kind, identifier = named(args.patient_type, args.patient)
     recorded(where, "audit.read", asked("report disclosures", when), {"patient": {"type": kind, "id": identifier}})
@@ -63,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     patient = Sought(kind, identifier, log.opener)
     try:
         leaves = log.decisions(coverage, identifier, patient_type=kind)
-        found = accounting(leaves, log.told(coverage, *KINDS), patient, when, now, purposes, args.each)
+        found = accounting(leaves, log.told(coverage, *KINDS), patient, when, now, rests, args.each)
         progress.end()
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more") from error
@@ -77,18 +87,6 @@ def _years_ago(now: int) -> str:
     today = datetime.fromtimestamp(now // 1_000_000, UTC)
     day = min(today.day, 28) if today.month == 2 else today.day
     return today.replace(year=today.year - YEARS, day=day).date().isoformat()
-
-
-def _purposes(given: list[str]) -> dict[str, str]:
-    from pdp.audit.reports.bases import BASES
-
-    found = {}
-    for each in given:
-        code, equals, basis = each.partition("=")
-        if not equals or basis not in BASES:
-            raise Failure(f"--purpose {each}: it is CODE=BASIS", f"a basis is one of {', '.join(BASES)}")
-        found[code] = basis
-    return found
 
 
 def _warn(found: Accounting) -> None:

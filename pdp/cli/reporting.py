@@ -35,6 +35,25 @@ def add_period(parser: argparse.ArgumentParser, last: str = "") -> None:
     parser.set_defaults(usual=last)
 
 
+def add_purposes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--purpose", action="append", default=[], metavar="CODE=BASIS", help="what a purpose code of yours rests on"
+    )
+
+
+def purposes(given: list[str]) -> dict[str, str]:
+    """What `add_purposes` was given. Raises Failure."""
+    from pdp.audit.reports.bases import BASES
+
+    found = {}
+    for each in given:
+        code, equals, basis = each.partition("=")
+        if not equals or basis not in BASES:
+            raise Failure(f"--purpose {each}: it is CODE=BASIS", f"a basis is one of {', '.join(BASES)}")
+        found[code] = basis
+    return found
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     add_directory(parser)
     add_form(parser, *FORMATS[1:])

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pdp.audit.asking.asked import NO
 from pdp.audit.asking.deeds import Deed, Name, Sought, text
 from pdp.audit.leaf import CLEAR, PLAIN, Leaf, Opener, instant
-from pdp.audit.reports.bases import SUSPENDABLE, basis
+from pdp.audit.reports.bases import PURPOSES, SUSPENDABLE, basis
 
 KIND: Final = "disclosure.suspend"
 ORAL_MICROSECONDS: Final = 30 * 86_400 * 1_000_000
@@ -125,15 +125,17 @@ class Silence:
                 return True
         return False
 
-    def deed(self, one: Deed, by_hand: Mapping[str, tuple[str, str]]) -> bool:
-        """A decision: whoever asked is the recipient, and whoever a person named. `by_hand`: name and basis."""
+    def deed(self, one: Deed, by_hand: Mapping[str, tuple[str, str]], purposes: Mapping[str, str] = PURPOSES) -> bool:
+        """A decision: whoever asked is the recipient, and whoever a person named. `by_hand`: name and basis.
+        `purposes`: what codes rest on beside those that everybody knows.
+        """
         if not self.running:
             return False
         ids = [each for each in (one.who.id, one.client, one.asker.id) if each]
         ids += [each for name in (one.who, one.asker) if name.hidden for each in self.behind(name)]
         name, ground = by_hand.get(one.leaf.id, ("", ""))
         if one.discloses or name:
-            return self.hides(ground or basis(one.purpose), name, ids)
+            return self.hides(ground or basis(one.purpose, purposes), name, ids)
         given = {plain(each) for each in ids}
         return any(given & {plain(known) for known in each.known} for each in self.running)
 

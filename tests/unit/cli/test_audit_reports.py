@@ -267,6 +267,20 @@ def test_a_report_does_not_count_what_it_withholds(disclosing: Path, report) -> 
     assert before == after
 
 
+def test_a_purpose_of_the_house_is_withheld_in_both_reports(disclosing: Path, report) -> None:
+    """HPAYMT is payment to everybody; in this house it is what the police ask with."""
+    report("suspend", "--agency", "Police", "--oral", "--reason", "stated")
+    mine = ("--purpose", "HPAYMT=law-enforcement")
+    everything = ("--patient", "p1", "--from", "2026-03-01", "--to", "2026-03-31")
+    assert "insurer" in report("access", *everything).out
+    for name in ("access", "disclosures"):
+        told = report(name, *everything, *mine)
+        assert told.code == 0
+        assert "insurer" not in told.out
+        assert "withheld" in told.err
+    assert report("access", *everything, "--purpose", "HPAYMT=nothing").code == 2
+
+
 def test_an_oral_suspension_ends_after_thirty_days(disclosing: Path, report, monkeypatch: pytest.MonkeyPatch) -> None:
     from pdp.cli import reporting
 
