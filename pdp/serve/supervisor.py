@@ -260,8 +260,9 @@ def serve(settings: Settings, make: MakeApplication) -> int:
         except ConfigError as error:
             problems += error.problems
     known = _knows_revocations(settings)
-    problems += _audit_problems(settings) + _state_problems(settings)
-    problems += preflight.obstacles(settings)
+    problems += preflight.obstacles(settings) + preflight.unmade(settings)
+    if not problems:  # Whoever is refused leaves nothing behind, least of all keys.
+        problems += _audit_problems(settings) + _state_problems(settings)
     if problems:
         for listener in listeners:
             listener.close()

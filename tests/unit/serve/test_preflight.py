@@ -142,3 +142,52 @@ def test_a_log_named_after_a_container_is_warned_of(directory: Path, origin: str
 def test_a_file_system_that_keeps_no_promise_is_warned_of(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "unsound", lambda where: "btrfs is weak" if "audit" in where.name else "")
     assert any("btrfs is weak" in each for each in preflight.ground(settings(directory, "")))
+
+
+MISSING = '[ship.events]\nkind = "nats"\nservers = ["nats://127.0.0.1:4222"]\nstream = "pdp"\nsubject = "pdp"\n'
+
+
+def everything(directory: Path) -> set[str]:
+    return {str(each.relative_to(directory)) for each in directory.rglob("*")}
+
+
+@pytest.mark.parametrize("how", [["serve"], ["serve", "--check-settings"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (MISSING, "needs the extra `ship-nats`"),
+        ('tls_certificate_file = "secret"\ntls_key_file = "secret"', "holds no certificate"),
+        ('policies = "nowhere"', "nowhere is not a directory"),
+        ('state_dir = "secret"', "state_dir: "),
+    ],
+)
+def test_a_start_that_is_refused_makes_no_keys(
+    directory: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    how: list[str],
+    text: str,
+    problem: str,
+) -> None:
+    from pdp.audit.ship import targets
+
+    monkeypatch.setattr(targets, "find_spec", lambda _: None)
+    ports = '\nhttp_listen = "127.0.0.1:0"\nmanagement_listen = "127.0.0.1:0"\ngrpc_listen = "127.0.0.1:0"\n'
+    (directory / "secret").write_text(SECRET)
+    (directory / "pdp.toml").write_text(ports + text)
+    before = everything(directory)
+    assert main(how) == 2
+    assert problem in "".join(capsys.readouterr())
+    assert everything(directory) == before
+
+
+def test_a_port_in_use_makes_no_keys(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings(directory, f'http_listen = "127.0.0.1:{port}"\nmanagement_listen = "127.0.0.1:0"')
+        before = everything(directory)
+        assert main(["serve"]) == 2
+    assert "http_listen" in "".join(capsys.readouterr())
+    assert everything(directory) == before
