@@ -236,7 +236,7 @@ def _list(args: argparse.Namespace, where: Path) -> int:
         ],
         "overdue": late,
     }
-    facts = [("one is due every", f"{every // 86_400:,} days")]
+    facts = [("due", f"every {count(every // 86_400, 'day')}")]
     facts += [("OVERDUE", each) for each in late]
     emit(Sheet("Reviews of access", facts, [grid], data), args.output, args.all)
     return FINDINGS if late else FINE

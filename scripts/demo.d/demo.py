@@ -172,12 +172,12 @@ def send(
 
 def row(through: str, who: str, what: str, got: str, record: dict[str, Any], why: str, wrong: list[str]) -> None:
     mark = "!!" if wrong else "  "
-    print(f"{mark}{through:8}{who:24}{what:58}{got:6}{why}")
+    print(f"{mark}{through:8}{who:26}{what:58}{got:6}{why}")
     reason, rules = record.get("reason", ""), ", ".join(record.get("rules", ()))
     if reason:
-        print(f"{'':34}{reason}{': ' if rules else ''}{rules}   [{record['decision_id']}]")
+        print(f"{'':36}{reason}{': ' if rules else ''}{rules}   [{record['decision_id']}]")
     for each in wrong:
-        print(f"!!{'':32}NOT AS EXPECTED: {each}")
+        print(f"!!{'':34}NOT AS EXPECTED: {each}")
 
 
 def keep(demo: Demo) -> None:
@@ -201,7 +201,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="chaperone-demo-") as name, Processes(Path(name)) as processes:
         demo = Demo(Path(name), processes)
         demo.start()
-        print(f"  {'through':8}{'who':24}{'asks for':58}{'got':6}why")
+        print(f"  {'through':8}{'who':26}{'asks for':58}{'got':6}why")
         wrong = [each for question in QUESTIONS for each in demo.ask(question)]
         wrong += [each for question in EVALUATIONS for each in demo.evaluate(question)]
         if arguments.keep:
