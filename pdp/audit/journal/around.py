@@ -10,18 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
+from pdp.audit.journal import frames
 from pdp.audit.journal.disk import Disk
 from pdp.audit.journal.frames import HEADER_BYTES, ID_BYTES, Frame, Header
-from pdp.audit.journal.reader import Corrupt, Position, Slot, beginning, opened
+from pdp.audit.journal.reader import Corrupt, Position, Slot, beginning, opened, previous_of
 from pdp.audit.journal.segment import name_of, numbers
 
 QUARANTINE: Final = "quarantine"
 _ID: Final = slice(8, 8 + ID_BYTES)
-_NO_HEADER: Final = Header(bytes(ID_BYTES), "", 0, bytes(ID_BYTES), 0, bytes(ID_BYTES), b"", 0, 0)
 
 Run = tuple[Position, list[tuple[Position, Frame]]]
 """The place before the first of them, and frames that continue each other."""
@@ -66,17 +67,24 @@ class _Walk:
         self._from = self._here = position
         self._runs: list[Run] = []
         self._all = [number for number in numbers(slot.path) if number >= position.segment]
-        self._good: dict[int, Header] = {}  # not read yet
-        self._broken: list[int] = []
+        self._unread: dict[int, Header] = {}
+        self._presumed = set[int]()  # whose header is broken: they are read, but not gone on in
+        broken = []
         for number in self._all:
             try:
                 header = slot.header(number)
                 if header.slot == slot.number and header.origin == origin:
-                    self._good[number] = header
+                    self._unread[number] = header
             except Corrupt as corrupt:
                 if corrupt.kind == "bad-header":
-                    self._broken.append(number)
-        self._headers = dict(self._good)
+                    broken.append(number)
+        named = [header.previous_id for header in self._unread.values()]
+        for number in broken:
+            header_of_it = self._presume(number, named)
+            if header_of_it is not None:
+                self._unread[number] = header_of_it
+                self._presumed.add(number)
+        self._headers = dict(self._unread)
         self._sure = self._connected()
 
     def found(self) -> Around | None:
@@ -98,57 +106,51 @@ class _Walk:
 
     def _connected(self) -> set[int]:
         """The newest segment, and whatever it continues."""
-        by_id = {header.id: number for number, header in self._good.items()}
-        number = max(self._good, key=lambda each: (self._good[each].first_seq, each), default=0)
+        by_id = {header.id: number for number, header in self._unread.items()}
+        number = max(self._unread, key=lambda each: (self._unread[each].first_seq, each), default=0)
         sure = set[int]()
         while number and number not in sure:
             sure.add(number)
-            number = by_id.get(self._good[number].previous_id, 0)
+            number = by_id.get(self._unread[number].previous_id, 0)
         return sure
 
     def _ahead(self) -> list[int]:
         """What begins behind `here`, in the order of its records."""
-        later = [number for number, header in self._good.items() if header.first_seq > self._here.seq]
-        return sorted(later, key=lambda each: (self._good[each].first_seq, each))
+        later = [number for number, header in self._unread.items() if header.first_seq > self._here.seq]
+        return sorted(later, key=lambda each: (self._unread[each].first_seq, each))
 
     def _resume(self) -> Position | None:
         while True:
             ahead = self._ahead()
             sure = [number for number in ahead if number in self._sure]
-            first = self._good[sure[0]].first_seq if sure else 0
-            ready = bool(sure) and sure == sorted(sure)
+            first = self._unread[sure[0]].first_seq if sure else 0
+            ready = bool(sure) and sure == sorted(sure) and self._presumed.isdisjoint(sure)
             if ready and first == self._here.seq + 1:
-                return beginning(sure[0], self._good[sure[0]])
+                return beginning(sure[0], self._unread[sure[0]])
             if self._continued(first):
                 continue
             if ready and ahead[0] == sure[0]:
-                return beginning(sure[0], self._good[sure[0]])
+                return beginning(sure[0], self._unread[sure[0]])
             if not ahead:
-                return self._here if self._here.segment in self._headers and self._runs else None
+                sound = self._here.segment in self._headers.keys() - self._presumed
+                return self._here if sound and self._runs else None
             self._jump(ahead[0], 0 if ahead[0] in self._sure else first)
 
     def _continued(self, before: int) -> bool:
         """Take what continues the chain, up to the number `before`, 0: to its end. False: nothing does."""
         if not self._from.segment and not self._runs:
             return False  # Nothing was read yet: there is no chain.
-        for number, header in list(self._good.items()):
+        for number, header in list(self._unread.items()):
             start = self._start(number, header)
             if start is not None:
-                del self._good[number]
+                del self._unread[number]
                 if self._take(header, start, 0 if number in self._sure else before):
-                    return True
-        for number in list(self._broken):
-            here = self._here
-            start = here if number == here.segment else Position(number, HEADER_BYTES, here.seq, here.chain)
-            for presumed in self._presumed(number):
-                if self._take(presumed, start, before):
-                    self._broken.remove(number)
                     return True
         return False
 
     def _jump(self, number: int, before: int) -> None:
         """Over a gap, to a segment that is in another one's place, or that nothing continues."""
-        header = self._good.pop(number)
+        header = self._unread.pop(number)
         contradicts = header.first_seq == self._here.seq + 1 and header.previous_chain != self._here.chain
         if number in self._sure or not self._here.chain or not contradicts:
             self._take(header, beginning(number, header), before)
@@ -156,43 +158,56 @@ class _Walk:
     def _start(self, number: int, header: Header) -> Position | None:
         """Where `here` is in this segment, if its records continue ours."""
         here = self._here
-        if header.first_seq > here.seq + 1:
-            return None
-        if number == here.segment:
-            return here
-        if header.first_seq == here.seq + 1:
-            return beginning(number, header) if header.previous_chain == here.chain else None
-        for position, frame in self._read(header, beginning(number, header)):
-            if frame.seq >= here.seq:
-                return position if (frame.seq, frame.chain) == (here.seq, here.chain) else None
+        if header.first_seq > here.seq:
+            fits = (header.first_seq, header.previous_chain) == (here.seq + 1, here.chain)
+            return beginning(number, header) if fits else None
+        try:
+            for position, frame in self._read(header, beginning(number, header)):
+                if frame.seq >= here.seq:
+                    return position if (frame.seq, frame.chain) == (here.seq, here.chain) else None
+        except Corrupt:
+            return here if number == here.segment else None  # What was read already is damaged now.
         return None
 
-    def _presumed(self, number: int) -> Iterator[Header]:
-        """What the header of a broken one may have been: the next one names it, or its own bytes still do."""
+    def _presume(self, number: int, named: list[bytes]) -> Header | None:
+        """What a broken header was, by the first record; the id is named by the next segment, or is still there."""
         with opened(self._slot.path / name_of(number)) as file:
             own = file.read(HEADER_BYTES)[_ID]
-        for identifier in dict.fromkeys([*(each.previous_id for each in self._headers.values()), own]):
-            yield replace(_NO_HEADER, id=identifier, slot=self._slot.number)
+            data = file.read(frames.LONGEST)
+        for identifier in dict.fromkeys([*named, own]):
+            try:
+                found = frames.decode(data, 0, crc32(identifier))
+            except frames.Bad:
+                continue
+            if found is not None:
+                first, before = found[0], previous_of(found[0].payload)
+                if before and frames.chained(before, first.seq, first.payload) == first.chain:
+                    return Header(identifier, "", self._slot.number, b"", first.seq, b"", before, 0, 0)
+        return None
 
     def _take(self, header: Header, start: Position, before: int) -> bool:
-        """Its records after `start`, those behind damage too, up to the number `before`."""
+        """Its records after `start` that were not taken, those behind damage too, up to the number `before`."""
         took = False
         while True:
             run: list[tuple[Position, Frame]] = []
-            self._runs.append((start, run))
+            begun = again = start
             try:
                 for position, frame in self._read(header, start):
+                    again = position
                     if before and frame.seq >= before:
                         break
+                    if frame.seq <= self._here.seq:
+                        begun = position
+                        continue
                     run.append((position, frame))
                     self._here, took = position, True
             except Corrupt as corrupt:
-                if corrupt.resume is not None and corrupt.resume.chain and corrupt.resume.offset > start.offset:
+                if corrupt.resume is not None and corrupt.resume.chain and corrupt.resume.offset > again.offset:
                     start = corrupt.resume
                     continue
             finally:
-                if not run:
-                    self._runs.pop()
+                if run:
+                    self._runs.append((begun, run))
             return took
 
     def _read(self, header: Header, start: Position) -> Iterator[tuple[Position, Frame]]:

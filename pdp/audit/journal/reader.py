@@ -239,7 +239,9 @@ class Slot:
         for number in there[1:]:
             try:
                 other = self.header(number)
-            except Corrupt:
+            except Corrupt as corrupt:
+                if corrupt.kind == "bad-header" and first.first_seq > 1:
+                    raise  # It may be the older one.
                 continue
             if other.slot == self.number and other.first_seq < first.first_seq:
                 raise Corrupt("not-the-next", self.number, there[0], 0)
@@ -268,7 +270,7 @@ class Slot:
         if header.slot != self.number:
             raise Corrupt("another-slot", self.number, number, 0)
         if position.segment == number:
-            if header.first_seq > position.seq + 1:
+            if header.first_seq > position.seq + (position.offset == HEADER_BYTES):
                 raise Corrupt("another-segment", self.number, number, 0)
             return
         if position.segment and header.first_seq > position.seq + 1:

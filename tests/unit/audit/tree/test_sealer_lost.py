@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from itertools import chain
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -261,3 +262,33 @@ def test_a_crash_before_the_state_is_written_finds_everything_again(tmp_path: Pa
     ours.close()
     assert records(waited(tmp_path)) == flat(parts)
     assert quarantined(tmp_path) == ["0-seg-00000003.wal"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_of_whatever_mixture_of_damage_all_that_is_there_is_sealed_in_order(tmp_path: Path, seed: int) -> None:
+    draw = Random(seed)
+    writer, parts = written(tmp_path, 5)
+    gone: list[bytes] = []
+    for _ in range(3):
+        there = [number for number in range(1, 6) if at(tmp_path, number).exists()]
+        one, other = draw.sample(there, 2)
+        deed = draw.choice(("swap", "header", "delete"))
+        data = bytearray(at(tmp_path, one).read_bytes())
+        if deed == "swap":
+            swap(tmp_path, one, other)
+        elif deed == "header":
+            data[60] ^= 1
+            at(tmp_path, one).write_bytes(data)
+        else:
+            gone += [record for record in flat(parts) if record in data]
+            at(tmp_path, one).unlink()
+    writer.segment = 5
+    writer.next_segment()
+    parts.append(writer.write(2))
+    ours = sealer(tmp_path)
+    for turn in range(5):
+        drained(ours, NOW + turn * GRACE)
+    assert drained(ours, NOW + 5 * GRACE).alarms == ()
+    ours.close()
+    assert records(log_of(tmp_path)) == [record for record in flat(parts) if record not in gone]
+    assert kinds(tmp_path) == ({Kind.DROPPED} if gone else set())
