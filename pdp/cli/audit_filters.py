@@ -315,15 +315,20 @@ def say(tally: Tally, zone: tzinfo, zone_name: str, period: str, shown: int, pai
 
 def say_nowhere(args: argparse.Namespace, where: Path, asked: Asked, opener: Opener) -> None:
     """Where there is no row: which of the things that were given no record has, on standard error. A name that is
-    misspelt fits nothing, and that must not look as if nobody had done it. Raises EvidenceError.
+    misspelt fits nothing, and that must not look as if nobody had done it. Raises Failure.
     """
     from pdp.audit.asking.near import nowhere
+    from pdp.audit.evidence import EvidenceError
 
     def index(looked: Search) -> Callable[[int], Places | None]:
         quiet = argparse.Namespace(scan=args.scan, whole=args.whole, verbose=False)
         return looked_up(quiet, where, looked)
 
-    for each in nowhere(where, asked, opener, index, thorough=args.whole):
+    try:
+        lost = nowhere(where, asked, opener, index, thorough=args.whole)
+    except EvidenceError as error:
+        raise Failure(str(error), "`pdp audit verify` says more", INCOMPLETE) from error
+    for each in lost:
         given = f"--{each.name.replace('_', '-')}{' ' if each.value else ''}{printable(each.value)}"
         print(f"pdp: {given}: no record that was looked at has it", file=sys.stderr)
         if each.close:

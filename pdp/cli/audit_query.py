@@ -73,10 +73,10 @@ def run(args: argparse.Namespace) -> int:
             proofs.end({"question": said, **more})
             more["not_proven"] = proofs.missing
         out.end(more)
-        if not looked.tally.meant:
-            say_nowhere(args, where, asked, opens)
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more", INCOMPLETE) from error
     if args.output != "json":
         say(looked.tally, period.zone, args.zone, period.text, out.rows, paint(sys.stderr))
+    if not looked.tally.meant:
+        say_nowhere(args, where, asked, opens)
     return FINE if looked.tally.whole and not (proofs and proofs.missing) else INCOMPLETE

@@ -73,8 +73,6 @@ def run(args: argparse.Namespace) -> int:
         for leaf in own.hits(index=looked_up(args, where, own)):
             story.take_system(leaf)
         progress.end()
-        if not looked.tally.meant:
-            say_nowhere(args, where, asked, opens)
     except TooMuch as error:
         raise Failure(f"that is more than {MOST:,} events", "ask for a shorter period, or use `query`") from error
     except EvidenceError as error:
@@ -86,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         _tell(events, period.zone, paint())
         say(looked.tally, period.zone, args.zone, period.text, looked.tally.meant, paint(sys.stderr))
+    if not looked.tally.meant:
+        say_nowhere(args, where, asked, opens)
     return FINE if looked.tally.whole else INCOMPLETE
 
 

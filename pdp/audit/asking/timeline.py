@@ -13,7 +13,7 @@ from typing import Final
 
 from pdp.audit.asking.asked import SHOWN
 from pdp.audit.asking.row import Row, row
-from pdp.audit.asking.says import policy
+from pdp.audit.asking.says import policy, says
 from pdp.audit.leaf import Leaf
 
 MINUTE: Final = 60_000_000
@@ -23,7 +23,7 @@ FOLLOWS: Final = 15 * MINUTE
 """Within so long an allow is said to follow on a denial."""
 EMERGENCY: Final = frozenset({"BTG", "ETREAT"})
 HEARTBEAT: Final = "heartbeat"
-SYSTEM: Final = frozenset({"policy.activate", HEARTBEAT, "audit.status", "key.rotate", "prune"})
+SYSTEM: Final = frozenset({"policy.activate", HEARTBEAT, "audit.status", "key.rotate", "key.erase", "prune"})
 """Of whatever else is asked, these belong to the story."""
 QUIET: Final = frozenset({"key-published", "started", "recovered"})
 MOST: Final = 100_000
@@ -131,9 +131,11 @@ def words(leaf: Leaf) -> str:
         case "policy.activate":
             return f"another policy set is in force: {policy(members)}"
         case "key.rotate":
-            return "the log goes on with another key"
+            return f"another key: {says(leaf)}"
+        case "key.erase":
+            return f"keys of details were erased: {says(leaf)}"
         case "prune":
-            return "records were pruned"
+            return f"records were pruned: {says(leaf)}"
         case "audit.status":
             event = str(members.get("event", ""))
             if not event or event in QUIET:

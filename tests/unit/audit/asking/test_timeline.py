@@ -81,6 +81,22 @@ def test_what_the_log_says_of_itself_stands_between(tmp_path: Path) -> None:
     assert told(tmp_path, patient="pat-9") == []
 
 
+def test_changes_of_keys_and_prunings_say_which(tmp_path: Path) -> None:
+    log(
+        tmp_path,
+        decided(id="a", at=MARCH),
+        said("key.rotate", MARCH + MINUTE, of="pseudonyms", epoch=2),
+        said("key.erase", MARCH + 2 * MINUTE, kids=["20260101-x"]),
+        said("prune", MARCH + 3 * MINUTE, min_index=256, before="2020-01-01T00:00:00Z", records=256, hashes="kept"),
+        decided(id="b", at=MARCH + 4 * MINUTE),
+    )
+    assert names(told(tmp_path, patient="pat-1"))[1:-1] == [
+        "another key: pseudonyms epoch 2",
+        "keys of details were erased: kids 20260101-x",
+        "records were pruned: up to record 256, before 2020-01-01 records 256 hashes kept",
+    ]
+
+
 def test_a_story_that_nobody_could_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log(tmp_path, *(decided() for _ in range(4)))
     monkeypatch.setattr(timeline, "MOST", 3)
