@@ -6,6 +6,7 @@ then needs an `Opener`. Whoever computes from records goes through here, so that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -109,7 +110,38 @@ def members_of(payload: bytes) -> dict[str, Any]:
         raise EvidenceError("a record does not say what it is")
     if payload.count(b'"stream"') > 1 and not payload.startswith(_head(members)):
         raise EvidenceError("a record says twice where it stands")
+    if orjson.dumps(members) != payload and _repeats(payload):
+        raise EvidenceError("a record says something twice")
     return members
+
+
+def says_twice(payload: bytes) -> bool:
+    """Has it a name twice in one object? Then one reader takes the first and another one the last."""
+    try:
+        if orjson.dumps(orjson.loads(payload)) == payload:  # As records are written: nothing was dropped in reading.
+            return False
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        pass
+    return _repeats(payload)
+
+
+class _Twice(Exception):
+    pass
+
+
+def _repeats(payload: bytes) -> bool:
+    try:
+        json.loads(payload, object_pairs_hook=_once)
+    except _Twice:
+        return True
+    except (ValueError, RecursionError):
+        return False  # Whoever reads it finds that it is none.
+    return False
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) != len({name for name, _ in pairs}):
+        raise _Twice
 
 
 def _head(members: Mapping[str, Any]) -> bytes:

@@ -25,7 +25,11 @@ class Kind(Enum):
     CHANGED = (19, "record-changed", "a record is not the one that was sealed")
     TILE = (20, "tile-changed", "a tile is not the one of its records")
     MISSING = (21, "file-missing", "a file of the log is missing or cut short")
-    MALFORMED = (22, "record-malformed", "a record does not say where in which stream it stands")
+    MALFORMED = (
+        22,
+        "record-malformed",
+        "a record does not say where in which stream it stands, or says something twice",
+    )
     STREAM = (23, "stream-dropped", "a stream is missing")
     TAIL_DROPPED = (24, "tail-dropped", "records that were not sealed yet are missing")
     TAIL_CHANGED = (25, "tail-changed", "the write-ahead log is not what was written")

@@ -23,6 +23,7 @@ from pdp.audit.checking.recompute import MAX_KEPT, Found, recompute
 from pdp.audit.checking.streams import Lane, Stamp, Streams, stamp
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.journal.files import Files, whole
+from pdp.audit.leaf import says_twice
 from pdp.audit.tree import checkpoint, merkle, note, pruned, state
 from pdp.audit.tree.checkpoint import Checkpoint
 from pdp.audit.tree.keys import Keys
@@ -234,6 +235,8 @@ class _Verifier:
         if len(self._streamed) < MAX_KEPT:
             self._streamed += self._streams.follow(index, record, found)
         if found is not None:
+            if says_twice(record) and len(self._streamed) < MAX_KEPT:
+                self._streamed.append(Finding(Kind.MALFORMED, f"record {index} says something twice", index))
             self._receipts.seen(found, record)
             # Between bundles that stayed below what was pruned there is time of which nothing is known.
             if len(self._beaten) < MAX_KEPT and index >= self._known.min_index:
