@@ -253,19 +253,24 @@ def _signed(sign: Any) -> str:
 
 
 def _show(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit.asking.gathered import origin
-    from pdp.audit.reports.reviews import draw, same_draw
-
     recorded(where, "audit.read", asked("review show", review=args.number))
     one = _one(_reviews(args, where)[0], args.number)
-    said, progress = one.leaf.members, Progress("records")
-    below, until, size = one.leaf.index or 0, said.get("until", 0), said.get("size", 0)
-    every = _drawable(args, where, one.period, progress)
-    again = draw(every, where / "log", origin(where), one.period, int(size), below, int(until))
-    progress.end()
-    same = same_draw(one, again)
+    again, same = _again(args, where, one)
     emit(sheet(one, again, same, items(opener(where, args), where, one.places)), args.output, args.all)
     return FINE if same else FINDINGS
+
+
+def _again(args: argparse.Namespace, where: Path, one: Review) -> tuple[Drawn, bool]:
+    """The sample as the log gives it, and is it the one on record?"""
+    from pdp.audit.asking.gathered import origin
+    from pdp.audit.reports.reviews import MAX_SIZE, draw, same_draw
+
+    progress, size = Progress("records"), one.leaf.members.get("size", 0)
+    size = max(0, min(size, MAX_SIZE)) if isinstance(size, int) else 0
+    every = _drawable(args, where, one.period, progress)
+    again = draw(every, where / "log", origin(where), one.period, size, one.leaf.index or 0)
+    progress.end()
+    return again, same_draw(one, again)
 
 
 # ------------------------------------------------------------------------------------------------------------- signoff
@@ -289,6 +294,9 @@ def _sign(args: argparse.Namespace, where: Path) -> int:
     one = _one(found, args.number)
     if any(each.by == user or each.subject == subject for each in one.signoffs):
         raise Failure(f"{user}, or {subject}, has signed review {one.number} already", "another person may sign too")
+    if not _again(args, where, one)[1]:
+        why = f"review {one.number} is not what the log gives when it is drawn again: it was made up, or is out of date"
+        raise Failure(why, "`pdp audit review sample` draws another one", FINDINGS)
     opens = opener(where, args)
     # Where nobody says a type, it is the same person whatever the type.
     meant = own(items(opens, where, one.places), person if person == subject else f"{kind}:{subject}", opens)

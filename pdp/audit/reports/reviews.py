@@ -100,20 +100,21 @@ def _risky(one: Deed) -> bool:
     return any(isinstance(each, dict) and "review" in str(each.get("name", "")) for each in duties)
 
 
-def draw(
-    leaves: Iterable[Leaf], log: Path, origin: str, period: Period, size: int, below: int = 0, until: int = 0
-) -> Drawn:
+def draw(leaves: Iterable[Leaf], log: Path, origin: str, period: Period, size: int, below: int = 0) -> Drawn:
     """`leaves`: the sealed records of the log. To repeat an earlier draw, `below`: the place of its own record, since
-    what was sealed later could not be drawn; `until`: as it says. Raises EvidenceError.
+    what was sealed later could not be drawn. Up to which place there were flags it does not say itself: whoever makes
+    one up would leave some out. So a flag that came while it was drawn makes it another one. Raises EvidenceError.
     """
     inside, flags, last = [], [], -1
     for leaf in leaves:
         if leaf.index is None:
             continue
         last = max(last, leaf.index)
-        if leaf.kind in FLAGS and _flags(leaf, period) and (not until or leaf.index < until):
+        if below and leaf.index >= below:
+            continue
+        if leaf.kind in FLAGS and _flags(leaf, period):
             flags.append(leaf.index)
-        elif leaf.kind == DECISION and leaf.time in period and (not below or leaf.index < below):
+        elif leaf.kind == DECISION and leaf.time in period:
             one = deed(leaf)
             inside.append((stratum(one), leaf.hash, leaf.index))
     covers = max((place for _, _, place in inside), default=0) + 1
@@ -130,7 +131,7 @@ def draw(
         for name, number in shares(population, size).items()
     }
     kept, left = flags[:MAX_FLAGGED], max(0, len(flags) - MAX_FLAGGED)
-    return Drawn(period, size, covers, root, made, places, population, kept, until or last + 1, left)
+    return Drawn(period, size, covers, root, made, places, population, kept, last + 1, left)
 
 
 def _flags(leaf: Leaf, period: Period) -> bool:

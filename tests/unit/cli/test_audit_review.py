@@ -127,6 +127,20 @@ def test_a_sample_that_somebody_made_up_is_found_out(there: Path, capsys: Capsys
     code, out, _ = review(there, capsys, "show", "2")
     assert code == 1
     assert "NOT WHAT THE LOG GIVES" in out
+    code, _, err = review(there, capsys, "signoff", "2", "--result", "ok", "--as", "vera")
+    assert (code, "made up" in err) == (1, True)
+    assert not [each for each in leaves(there) if each.kind == "review.signoff"]
+
+
+def test_a_sample_that_leaves_flags_out_is_found_out(there: Path, capsys: Capsys) -> None:
+    drawn = sample(there, capsys)
+    assert drawn["flagged"]
+    chosen = {name: drawn[name] for name in ("period", "size", "checkpoint", "seed", "items", "population")}
+    told(there, "review.sample", chosen | {"flagged": [], "until": 1}, "2026-05-01T00:00:00Z")
+    sealed(there)
+    assert review(there, capsys, "show", "2")[0] == 1
+    assert review(there, capsys, "signoff", "2", "--result", "ok", "--as", "vera")[0] == 1
+    assert review(there, capsys, "signoff", "1", "--result", "ok", "--as", "vera")[0] == 0
 
 
 @pytest.mark.parametrize("when", [("--from", "2026-03-01", "--to", "2999"), (), ("--last", "30d"), ("--to", "2026-03")])
