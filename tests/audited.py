@@ -80,6 +80,8 @@ def flat(leaf: dict[str, Any]) -> dict[str, Any]:
 class Kept:
     """A log in memory: what is handed over is kept at once."""
 
+    warning = ""
+
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
 

@@ -48,6 +48,7 @@ class Log:
         self._wal: Wal | None = None
         self._looked = 0.0
         self._problem = ""
+        self._warned = ""
         self._before = Effort()  # of those that were closed
 
     def open(self) -> None:
@@ -96,7 +97,20 @@ class Log:
                 self._wal = self._again()
             if self._veil is not None:
                 self._veil.look()  # Without its keys there are still refusals that have nothing to hide.
+                self._warn(self._veil.warning)
             return self._wal
+
+    @property
+    def warning(self) -> str:
+        """What will keep records from being written when the next key is needed; "" where nothing does."""
+        return self._warned
+
+    def _warn(self, warning: str) -> None:
+        if warning != self._warned:
+            self._warned = warning
+            self._alarm(
+                f"{warning}; from the next day on nothing could be recorded" if warning else "the keys are back"
+            )
 
     def _unveiled(self) -> None:
         if self._veil is not None and self._veil.problem:

@@ -241,6 +241,8 @@ class Worker:
             found.append("the settings and the policy set disagree")
         if not self._audit_able():
             found.append("audit")
+        elif self._log.warning:
+            found.append("the master key of the log")
         if self._outside:
             found.append("an identity provider")
         if self.beside is not None and self.beside.problem:

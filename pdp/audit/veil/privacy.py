@@ -71,6 +71,7 @@ class Veil:
         self.directory = directory
         self.patient_type = patient_type
         self.problem = "the keys of the log were not read yet"
+        self.warning = ""  # what will be a problem when the next key is needed
         self._vault = Vault(keys or directory / DIRECTORY, master, files)
         self._files = files or Files()
         self._clock = clock
@@ -79,6 +80,7 @@ class Veil:
         self._hidden = frozenset({patient_type, *hidden})
         self._lock = Lock()
         self._id = ""
+        self._master: object = None  # the master key that was found to open the others, as a file
         self._epochs = 0  # when the directory of pseudonym keys was changed last
         self._names: Name | None = None
         self._ciphers: dict[int, tuple[str, AESGCM]] = {}
@@ -110,7 +112,9 @@ class Veil:
     # ------------------------------------------------------------------------------------------------------ its keys
 
     def look(self) -> None:
-        """Are the keys there, and are they still those in use? To be asked each second; `problem` says if not."""
+        """Are the keys there, and are they still those in use? To be asked each second; `problem` says if not, and
+        `warning` what stands in the way of the next day's: the master key is another one, or cannot be read.
+        """
         with self._lock:
             try:
                 self._looked()
@@ -118,6 +122,19 @@ class Veil:
                 self.problem = "" if self._steadfast and self._ready() else str(error)
             else:
                 self.problem = ""
+                self._look_at_master()
+
+    def _look_at_master(self) -> None:
+        try:
+            there = os.stat(self._vault.master)
+            seen = (there.st_dev, there.st_ino, there.st_mtime_ns, there.st_ctime_ns, self._epochs)
+            if seen != self._master:
+                self._vault.check()
+            self._master, self.warning = seen, ""
+        except OSError as error:
+            self._master, self.warning = None, f"the master key {self._vault.master} cannot be read: {error.strerror}"
+        except EvidenceError as error:
+            self._master, self.warning = None, str(error)
 
     def make(self) -> None:
         """The same, for whoever has to know at once. Raises EvidenceError."""

@@ -492,6 +492,33 @@ def test_keys_of_another_log_are_not_written_with(log: Log, tmp_path: Path, cloc
         Veil(tmp_path / "audit", clock=clock).make()
 
 
+@pytest.mark.parametrize("content", [b"5a" * 32 + b"\n", b"", None])
+def test_a_master_key_that_is_another_one_is_said_as_soon_as_it_is_looked_at(
+    log: Log, tmp_path: Path, content: bytes | None
+) -> None:
+    log.probe()
+    assert log.warning == ""
+    master = tmp_path / "audit/privacy/master.key"
+    kept = master.rename(tmp_path / "kept")
+    if content is not None:
+        master.write_bytes(content)
+        master.chmod(0o600)
+    log.probe()
+    assert "master key" in log.warning
+    log.hand([record("a")]).wait(5)  # Today's key is there.
+    master.unlink(missing_ok=True)
+    kept.rename(master)
+    log.probe()
+    assert log.warning == ""
+
+
+def test_a_master_key_that_was_rotated_is_no_other_one(log: Log, tmp_path: Path) -> None:
+    log.probe()
+    Vault(tmp_path / "audit/privacy").rotate_master()
+    log.probe()
+    assert log.warning == ""
+
+
 def test_a_directory_that_was_moved_away_gets_keys_of_its_own(log: Log, tmp_path: Path) -> None:
     log.hand([record("a")]).wait(5)
     (tmp_path / "audit").rename(tmp_path / "moved")
