@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -85,8 +86,13 @@ class Builder:
         except Unreadable as error:
             self._failed("the policy directory cannot be read", str(error), now)
         self._record_again()
-        self._runtime.write(STATUS, self._status(now))
+        self._tell(now)
         return published
+
+    def _tell(self, now: float) -> None:
+        """Where there is no room for it the next look tells it; who reads it sees by its time that it is old."""
+        with suppress(OSError):
+            self._runtime.write(STATUS, self._status(now))
 
     def _note_waiting(self, published: bool, now: float) -> None:
         """A directory in which something is always moving is never read: what is decided by is stale all the same."""
@@ -100,7 +106,7 @@ class Builder:
     def _take(self, seen: Scan, now: float, force: bool) -> bool:
         if self._stale_since is None:
             self._stale_since, self._problem = now, BEING_BUILT
-        self._runtime.write(STATUS, self._status(now))  # Should building end this process, this is what is left of it.
+        self._tell(now)  # Should building end this process, this is what is left of it.
         try:
             built = self._build()
         except (PolicyError, OSError) as error:
@@ -118,8 +124,13 @@ class Builder:
             problem = "a change drops a forbid or a mask: it is taken when it has rested, or on HUP"
             self._failed(problem, f"it would drop {', '.join(lost)}", now)
             return False
-        self._restrictions = restrictions
-        self._publish(built, now)
+        before, self._restrictions = self._restrictions, restrictions
+        try:
+            self._publish(built, now)
+        except OSError as error:  # The next look tries it again.
+            self._restrictions = before
+            self._failed("what was built cannot be published", str(error), now)
+            return False
         self._watcher.tried(seen)
         self._active = seen.content
         self._fresh()
@@ -136,11 +147,11 @@ class Builder:
     def _publish(self, built: Built, now: float) -> None:
         from pdp.bundle import artefact
 
-        self._sequence += 1
-        name = f"program-{self._sequence}.bin"
+        sequence = self._sequence + 1
+        name = f"program-{sequence}.bin"
         artefact.write(built, self._runtime.directory / name)
         pointer: dict[str, Any] = {
-            "sequence": self._sequence,
+            "sequence": sequence,
             "artefact": name,
             "digest": built.program.digest,
             "revision": built.revision,
@@ -152,7 +163,9 @@ class Builder:
         }
         self._record(built)
         self._runtime.write(POINTER, pointer)
-        (self._runtime.directory / f"program-{self._sequence - KEPT_ARTEFACTS}.bin").unlink(missing_ok=True)
+        self._sequence = sequence
+        with suppress(OSError):
+            (self._runtime.directory / f"program-{sequence - KEPT_ARTEFACTS}.bin").unlink(missing_ok=True)
         say(f"policy set {built.program.digest[:12]} is active: {len(built.policies.rules)} rules")
         self._told(self._compare(built.policies))
 
@@ -221,19 +234,33 @@ def rendered(error: PolicyError | OSError) -> str:
     return text(error.diagnostics)
 
 
-def _activated(settings: Settings, said: dict[str, Any]) -> bool:
+class Once:
+    """Says what is amiss once, until it is something else; and that it is mended."""
+
+    def __init__(self, mended: str) -> None:
+        self._mended = mended
+        self._said = ""
+
+    def __call__(self, problem: str) -> None:
+        if problem != self._said:
+            self._said = problem
+            say(problem or self._mended)
+
+
+def _activated(settings: Settings, once: Once, said: dict[str, Any]) -> bool:
     from pdp.audit.evidence import EvidenceError
     from pdp.audit.tell import tell
 
     try:
         tell(settings.audit_dir, settings.audit_origin, ACTIVATED, said)
     except EvidenceError as error:
-        say(f"ALARM: it is not on record that a policy set becomes active: {error}")
+        once(f"ALARM: it is not on record that a policy set becomes active: {error}")
         return False
+    once("")
     return True
 
 
-def _kept(settings: Settings, digest: str, texts: Mapping[str, str]) -> bool:
+def _kept(settings: Settings, once: Once, digest: str, texts: Mapping[str, str]) -> bool:
     """So that a record can be read by the rules that it names, for as long as records are kept."""
     from pdp.audit.evidence import EvidenceError
     from pdp.audit.reports import policies
@@ -241,8 +268,9 @@ def _kept(settings: Settings, digest: str, texts: Mapping[str, str]) -> bool:
     try:
         policies.keep(settings.audit_dir, digest, {name: text.encode() for name, text in texts.items()})
     except EvidenceError as error:
-        say(f"ALARM: the texts of the policy set that becomes active are not kept: {error}")
+        once(f"ALARM: the texts of the policy set that becomes active are not kept: {error}")
         return False
+    once("")
     return True
 
 
@@ -251,8 +279,8 @@ def main(settings: Settings, runtime: Runtime) -> int:
     from pdp.serve.agreement import disagreements
 
     compare = partial(disagreements, settings)
-    activate = partial(_activated, settings)
-    keep = partial(_kept, settings)
+    activate = partial(_activated, settings, Once("it is on record now which policy set is active"))
+    keep = partial(_kept, settings, Once("the texts of the policy set that is active are kept now"))
     builder = Builder(settings.policies, runtime, settings.settle_milliseconds / 1000, compare, activate, keep)
     wanted = []
     signal.signal(signal.SIGHUP, lambda *_: wanted.append(1))

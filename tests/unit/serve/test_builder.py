@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.serve.builder import Builder
+from pdp.serve.builder import Builder, Once
 from pdp.serve.runtime import POINTER, Runtime
 
 PERMIT = 'entity User\naction read on User\npermit read on User as everybody "All" cites "none"\n'
@@ -90,3 +90,34 @@ def test_the_texts_of_a_policy_set_are_kept_by_its_digest_and_tried_again_until_
     for _ in range(3):
         maker.step(2.0)
     assert kept == [(runtime.read(POINTER)["digest"], {"a-permits.ward": PERMIT})] * 3
+
+
+def test_what_cannot_be_put_on_record_is_said_once_until_it_changes(capfd: pytest.CaptureFixture[str]) -> None:
+    once = Once("it works again")
+    for problem in ("", "no space", "no space", "gone", "", "", "gone"):
+        once(problem)
+    said = [line for line in capfd.readouterr().err.splitlines() if line]
+    assert [line.rpartition(": ")[2] for line in said] == ["no space", "gone", "it works again", "gone"]
+
+
+def test_a_full_runtime_directory_ends_no_builder_and_what_was_built_is_published_once_there_is_room(
+    policies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker, runtime = builder(policies, 0.0)
+    full = [True]
+    write_bytes = Runtime.write_bytes
+
+    def limited(self: Runtime, name: str, data: bytes) -> None:
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        write_bytes(self, name, data)
+
+    monkeypatch.setattr(Runtime, "write_bytes", limited)
+    for now in (1.0, 1.0, 2.0):
+        assert not maker.step(now)
+    assert maker.failed
+    assert runtime.read(POINTER) == {}
+    full[0] = False
+    assert maker.step(3.0)
+    assert runtime.read(POINTER)["sequence"] == 1
+    assert not runtime.read("builder")["stale"]
