@@ -211,6 +211,7 @@ class _Thread:
                 failures = 0
             except WitnessError:
                 failures += 1
+                self.wake.set()  # Asked again after the pause, also where no record comes meanwhile.
             time.sleep(self.asker.asked.interval_seconds * 2 ** min(failures, MAX_DOUBLINGS))
 
 

@@ -14,6 +14,7 @@ from pdp.audit.tree import checkpoint, cosign, note
 from pdp.audit.tree.cosign import Asked
 from pdp.audit.tree.keys import published
 from pdp.audit.tree.sealer import Sealer
+from pdp.serve import witnessing
 from pdp.serve.witnessing import Asker, Given, WitnessError, store
 from tests.unit.audit.hosts import NOW, ORIGIN, SECOND, Writer, salt, sealed
 
@@ -182,3 +183,35 @@ def test_a_second_cosignature_of_one_witness_replaces_the_first(host: Path) -> N
     for at in (TIME, TIME + 5):
         store(host / "log", Given(300, cosign.cosigned(text, OURS.name, PRIVATE, at), at), Files())
     assert [each.at for each in cosigned((host / "log/checkpoint").read_bytes())] == [TIME + 5]
+
+
+class Enough(BaseException):
+    """The thread would go on for ever."""
+
+
+def test_a_witness_that_fails_is_asked_again_after_a_pause_also_where_no_record_comes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers: list[Given | None] = [None, None, Given(1, "line", TIME)]
+    pauses: list[float] = []
+
+    def ask(_: Asker, size: int) -> Given:
+        given = answers.pop(0)
+        if given is None:
+            raise WitnessError("it is gone")
+        return given
+
+    def slept(seconds: float) -> None:
+        pauses.append(seconds)
+        if not answers:
+            raise Enough
+
+    monkeypatch.setattr(Asker, "ask", ask)
+    monkeypatch.setattr(witnessing.time, "sleep", slept)
+    thread = witnessing._Thread(Asker(ASKED, tmp_path), newest=1)
+    thread.wake.set()  # Once.
+    with pytest.raises(Enough):
+        thread.run()
+    assert [each.line for each in thread.found] == ["line"]
+    assert pauses == [ASKED.interval_seconds * factor for factor in (2, 4, 1)]
+    assert not thread.wake.is_set()
