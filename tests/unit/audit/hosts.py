@@ -55,8 +55,11 @@ class Writer:
 
     def payload(self, more: str = "") -> bytes:
         """The next record, as the log stamps it."""
-        text = '{"stream":"%s","seq":%d,"prev":"%s","v":1,"id":"d-%d-%d","kind":"decision","n":"x"%s}'
-        return (text % (self.stream, self.seq + 1, self.chain.hex(), self.slot, self.seq + 1, more)).encode()
+        text = '{"stream":"%s","seq":%d,"prev":"%s","v":1,%s%s"n":"x"%s}'
+        # Whatever is said twice is malformed.
+        name = "" if '"id":' in more.partition("{")[0] else f'"id":"d-{self.slot}-{self.seq + 1}",'
+        kind = "" if '"kind":' in more.partition("{")[0] else '"kind":"decision",'
+        return (text % (self.stream, self.seq + 1, self.chain.hex(), name, kind, more)).encode()
 
     def write(self, number: int = 1, more: str = "") -> list[bytes]:
         """One batch of records."""
