@@ -57,7 +57,7 @@ def payloads(record: Record, veil: Hiding | None = None) -> Sequence[bytes]:
     """
     try:
         members, detail = _members(record, veil)
-        parts = () if record.found is None else _parts([_cut(name) for name in record.found.names])
+        parts = () if record.found is None else _parts([cut(name) for name in record.found.names])
         if parts:
             detail["results"] = parts[0]
         made = [_closed(members, detail, veil, record.time)]
@@ -149,20 +149,20 @@ def _members(record: Record, veil: Hiding | None) -> tuple[dict[str, Any], dict[
     }
     if request is not None:
         members["sub"] = _person(request.subject_type, request.subject_id, veil, "sub" in strange)
-        detail["sub"] = {"id": _cut(request.subject_id)}
+        detail["sub"] = {"id": cut(request.subject_id)}
     if who is not None:
         members["identity"] = identity = _identity(who)
         if request is None:
             members["sub"] = _person(who.subject_type, who.subject_id, veil)
-            detail["sub"] = {"id": _cut(who.subject_id)}
+            detail["sub"] = {"id": cut(who.subject_id)}
         elif who.subject_id != request.subject_id or who.subject_type != request.subject_type:
             identity |= _person(who.subject_type, who.subject_id, veil)  # An application asked about somebody else.
-            detail["identity"] = {"id": _cut(who.subject_id)}
+            detail["identity"] = {"id": cut(who.subject_id)}
         if who.client:
-            members["client"] = {"id": _cut(who.client)}
+            members["client"] = {"id": cut(who.client)}
         if who.actors:
             identity["actors"] = len(who.actors)  # Whoever looks for one of them has to know that there are any.
-            detail["actors"] = [_cut(each) for each in who.actors[:MAX_DISCARDED]]
+            detail["actors"] = [cut(each) for each in who.actors[:MAX_DISCARDED]]
     if request is not None or record.method:
         members["act"] = _act(record)
     if request is not None:
@@ -196,11 +196,11 @@ def _person(kind: str, identifier: str, veil: Hiding | None, strange: bool = Fal
         if strange or veil.hides(kind):
             said["id_p"] = veil.name(kind, identifier)
         else:
-            said["id"] = _cut(identifier)
+            said["id"] = cut(identifier)
     return said
 
 
-def _cut(identifier: str) -> str:
+def cut(identifier: str) -> str:
     """Of one that is too long the beginning and a digest of all of it: two that begin alike are still two."""
     if len(identifier) <= MAX_TEXT:
         return identifier
@@ -221,9 +221,9 @@ def _act(record: Record) -> dict[str, str]:
 def _resource(request: Request, patient: str, veil: Hiding | None, detail: dict[str, Any]) -> dict[str, str]:
     kind, identifier = request.resource_type, request.resource_id
     said = {"type": kind[:MAX_TEXT]}
-    detail["res"] = {"id": _cut(identifier)}
+    detail["res"] = {"id": cut(identifier)}
     if patient:
-        detail["patient"] = {"id": _cut(patient)}
+        detail["patient"] = {"id": cut(patient)}
     if veil is not None:
         if identifier:
             said["id_p"] = veil.name(kind, identifier)
@@ -282,7 +282,7 @@ def _refused(token: Refused, veil: Hiding | None, detail: dict[str, Any]) -> dic
     said = {"issuer": token.issuer[:MAX_TEXT]}
     if token.subject_id:
         said |= _person(token.subject_type, token.subject_id, veil)
-        detail["refused_token"] = {"id": _cut(token.subject_id)}
+        detail["refused_token"] = {"id": cut(token.subject_id)}
     return said
 
 

@@ -16,9 +16,8 @@ from enum import Enum
 from typing import Any, Final
 
 from pdp.audit.asking.period import Period
-from pdp.audit.decided import MAX_TEXT
 from pdp.audit.leaf import CLEAR, Opener, instant
-from pdp.audit.record import DECISION, RESULTS, STRANGE
+from pdp.audit.record import DECISION, RESULTS, STRANGE, cut
 
 PATIENT: Final = "Patient"
 SHOWN: Final = frozenset({DECISION, RESULTS})
@@ -140,7 +139,7 @@ def elsewhere(number: int) -> str:
 
 def _written(ids: Iterable[str]) -> frozenset[str]:
     """As they stand in a record, where a very long one is cut."""
-    return frozenset(text for each in ids for text in (each, each[:MAX_TEXT]))
+    return frozenset(map(cut, ids))
 
 
 def epochs_of(names: Iterable[str]) -> frozenset[str]:

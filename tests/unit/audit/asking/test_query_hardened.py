@@ -12,6 +12,7 @@ from pdp.audit.asking.asked import Asked
 from pdp.audit.asking.query import search
 from pdp.audit.evidence import EvidenceError
 from pdp.audit.leaf import PLAIN, Opener, leaves, members_of
+from pdp.audit.record import cut
 from pdp.audit.tree.pruned import Pruned
 from pdp.audit.tree.tiles import place
 from tests.unit.audit.asking.test_query import found, ids
@@ -48,12 +49,14 @@ def test_an_actor_who_did_not_fit_is_doubted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("long", ["n" * 1_024, "n" * 1_500])
-def test_an_id_that_was_cut_is_found_or_doubted(long: str, tmp_path: Path) -> None:
-    """In clear, `MAX_TEXT` characters of it are on record."""
-    log(tmp_path, decided(id="a", who=long[:1_024], patient=long[:1_024], resource=f"Record {long[:1_024]}"))
-    for asked in ({"subject": long}, {"patient": long}, {"resource": f"Record/{long}"}):
-        these, tally = found(tmp_path, **asked)
-        assert these == ["a"] or not tally.whole
+def test_an_id_that_was_cut_is_found_and_another_that_begins_alike_is_not(long: str, tmp_path: Path) -> None:
+    """In clear, the beginning and a digest are on record."""
+    log(tmp_path, decided(id="a", who=cut(long), patient=cut(long), resource=f"Record {cut(long)}"))
+    for asked, before in (("subject", ""), ("patient", ""), ("resource", "Record/")):
+        these, tally = found(tmp_path, **{asked: before + long})
+        assert (these, tally.whole) == (["a"], True)
+        these, tally = found(tmp_path, **{asked: f"{before}{long}n"})
+        assert (these, tally.whole) == ([], True)
 
 
 @pytest.mark.parametrize("odd", [["decision"], {"a": 1}, 5, None, True])
