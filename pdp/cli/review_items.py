@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pdp.cli.sheet import Grid, Sheet, columns
 
 if TYPE_CHECKING:
     from pdp.audit.leaf import Leaf, Opener
     from pdp.audit.reports.reviews import Drawn, Review
-
-FLAG: Final = ("rule", "title", "score", "because")
-"""What is shown of a finding or a case."""
 
 
 def items(opens: Opener, where: Path, places: Sequence[int]) -> list[Leaf]:

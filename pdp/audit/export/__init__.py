@@ -21,8 +21,6 @@ FORMATS: Final[dict[str, Callable[[Fact], bytes]]] = {
     "cef": cef.encoded,
     "csv": table.encoded,
 }
-MEDIA_TYPES: Final = {"cef": "text/plain", "csv": "text/csv"}
-"""Of what is not JSON, one object to a line (`application/x-ndjson`)."""
 
 
 def encoder(name: str, identities: bool = False) -> Callable[[Leaf], bytes]:

@@ -14,7 +14,6 @@ from pdp.audit.asking.deeds import NOBODY, Deed, Name, deed, text
 from pdp.audit.asking.period import Period
 from pdp.audit.leaf import Leaf
 
-TOP: Final = 20
 GAP_MICROSECONDS: Final = 150 * 1_000_000
 """Heartbeats come each minute; two that are missing are a gap."""
 MAX_GAPS: Final = 1_000
