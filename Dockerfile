@@ -5,8 +5,10 @@ WORKDIR /src
 COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY pdp pdp
 COPY grammar grammar
+# What some targets of the log and its index need, such as `--build-arg EXTRAS=ship-s3,query`.
+ARG EXTRAS=""
 RUN python -m venv /opt/pdp \
- && /opt/pdp/bin/pip install --no-cache-dir --disable-pip-version-check . \
+ && /opt/pdp/bin/pip install --no-cache-dir --disable-pip-version-check ".${EXTRAS:+[$EXTRAS]}" \
  && /opt/pdp/bin/python -m compileall -q /opt/pdp/lib \
  && /opt/pdp/bin/pip uninstall -q -y pip
 
@@ -19,6 +21,8 @@ COPY --from=build /opt/pdp /opt/pdp
 COPY policies /etc/pdp/policies
 # Outside loopback the service starts only with a secret for its enforcement points: mount one at this path,
 # readable by uid 10001. Without it the container stops at once and says so.
+# PDP_AUDIT_ORIGIN names the log, and is to be set by whoever runs the container: the name of a container changes with
+# each, and under another name the log on the volume is not sealed any more.
 ENV PATH=/opt/pdp/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -30,7 +34,9 @@ ENV PATH=/opt/pdp/bin:$PATH \
     PDP_MANAGEMENT_LISTEN=127.0.0.1:8282 \
     PDP_PEP_SECRET_FILE=/run/secrets/pdp-pep
 USER 10001:10001
-# Both outlive the container: the record of every decision, and which sessions are over.
+# Both outlive the container: the record of every decision, with the keys that sign and encrypt it unless
+# PDP_AUDIT_KEYS_DIR, PDP_AUDIT_PRIVACY_DIR and PDP_AUDIT_MASTER_KEY_FILE put them on other volumes (docs/operations.md);
+# and which sessions are over.
 VOLUME ["/var/lib/pdp/audit", "/var/lib/pdp/state"]
 EXPOSE 8181 9191
 STOPSIGNAL SIGTERM

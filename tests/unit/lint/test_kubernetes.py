@@ -66,7 +66,7 @@ def test_the_log_and_the_sessions_stay_and_everything_else_is_read_only_or_in_me
     volumes = {each["name"]: each for each in pod(name)["volumes"]}
     [claim] = one(name, "StatefulSet")["spec"]["volumeClaimTemplates"]
     assert mounts["/var/lib/pdp"]["name"] == claim["metadata"]["name"]
-    environment = {each["name"]: each["value"] for each in chaperone(name)["env"]}
+    environment = {each["name"]: each.get("value", "") for each in chaperone(name)["env"]}
     assert environment["PDP_AUDIT_DIR"].startswith("/var/lib/pdp/")
     assert environment["PDP_STATE_DIR"].startswith("/var/lib/pdp/")
     assert volumes[mounts["/tmp"]["name"]]["emptyDir"]["medium"] == "Memory"
@@ -170,3 +170,19 @@ def test_checklist_32_a_configuration_inside_a_quoted_text_is_not_fine() -> None
 
 def test_a_cluster_without_anything_that_guards_it_is_not_fine() -> None:
     assert {each.code for each in found({CENTRAL: text(CENTRAL)})} == {"proxy-nothing-recognised"}
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_each_replica_has_a_log_of_its_own_that_stays(name: str) -> None:
+    """One that took its name from the host would be called like that of another cluster, and would be another log."""
+    environment = {each["name"]: each for each in chaperone(name)["env"]}
+    assert environment["POD_NAME"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    given = environment["PDP_AUDIT_ORIGIN"]["value"]
+    assert given.endswith("/$(POD_NAMESPACE)/$(POD_NAME)")
+    names = [each["name"] for each in chaperone(name)["env"]]
+    assert max(names.index("POD_NAME"), names.index("POD_NAMESPACE")) < names.index("PDP_AUDIT_ORIGIN")
+    assert pod(name)["securityContext"]["fsGroup"] == 10001
+    mounts = {each["name"]: each["mountPath"] for each in chaperone(name)["volumeMounts"]}
+    [claim] = one(name, "StatefulSet")["spec"]["volumeClaimTemplates"]
+    for each in ("PDP_AUDIT_DIR", "PDP_STATE_DIR"):
+        assert environment[each]["value"].startswith(mounts[claim["metadata"]["name"]] + "/")
