@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pdp.audit.spreadsheet import guarded
 from pdp.cli import given
 from pdp.cli.failure import INCOMPLETE, Failure
 from pdp.cli.terminal import Paint, printable
@@ -50,7 +51,6 @@ WHY: Final = {
     "no-name": "they do not say whom or what they are about in a way that can be compared",
     "lost-first": "they go on with a search whose first record was not found",
 }
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def add_filters(parser: argparse.ArgumentParser, *, kinds: bool = True, period: bool = True) -> None:
@@ -247,12 +247,7 @@ def exact(moment: int, zone: tzinfo) -> str | None:
 
 def cells(row: Row, zone: tzinfo) -> list[str]:
     """One row of a table. What a spreadsheet would run as a formula begins with an apostrophe."""
-    return [cell(each) for each in row.cells(exact(row.moment, zone) or "").values()]
-
-
-def cell(text: str) -> str:
-    shown = printable(text)
-    return f"'{shown}" if text.startswith(_FORMULA) or shown.lstrip().startswith(_FORMULA[:4]) else shown
+    return [printable(guarded(each)) for each in row.cells(exact(row.moment, zone) or "").values()]
 
 
 def csv_line(values: list[str]) -> str:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
 
+from pdp.audit.spreadsheet import guarded
 from pdp.cli.terminal import emit_json, paint, printable
 
 FORMATS: Final = ("text", "json", "csv", "html")
 MOST: Final = 12
 """Values below a line that people see at first."""
 MOST_ROWS: Final = 200
-FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 WIDTH: Final = 118
 
 Cell = str | Sequence[str]
@@ -132,11 +132,6 @@ def as_csv(sheet: Sheet) -> str:
         for row in grid.rows:
             writer.writerow([*([grid.title] if several else []), *(guarded(_flat(cell)) for cell in row)])
     return file.getvalue()
-
-
-def guarded(text: str) -> str:
-    """A spreadsheet takes what begins so for a formula, and runs it: an apostrophe makes it text."""
-    return f"'{text}" if text.lstrip(" '\"").startswith(FORMULA) else text
 
 
 # --------------------------------------------------------------------------------------------------------------- html

@@ -8,6 +8,7 @@ from typing import Final
 
 from pdp.audit.export.fact import Fact
 from pdp.audit.record import stamp
+from pdp.audit.spreadsheet import guarded
 
 COLUMNS: Final = (
     "time",
@@ -38,7 +39,6 @@ COLUMNS: Final = (
     "index",
     "receipt",
 )
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def header() -> bytes:
@@ -87,5 +87,4 @@ def row(*cells: str) -> bytes:
 
 
 def _harmless(cell: str) -> str:
-    shown = "".join(each if each.isprintable() else "?" for each in cell)
-    return f"'{shown}" if cell.lstrip(" '\"").startswith(FORMULA) else shown
+    return "".join(each if each.isprintable() else "?" for each in guarded(cell))
