@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
+from pdp.cli.auditing import Progress, add_directory, directory, opener, origin_to_write, recorded
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
 from pdp.cli.given import add_form
 from pdp.cli.reporting import asked
@@ -184,15 +184,11 @@ def _access(leaf: Leaf) -> dict[str, Any]:
 
 def _dispose(case: Known, where: Path, args: argparse.Namespace) -> int:
     from pdp.audit.detect.told import Teller
-    from pdp.audit.tree import state
 
     note = args.note.strip()
     if not note or len(note) > MAX_NOTE:
         raise Failure(f"--note must say why, in 1 to {MAX_NOTE} characters", code=USAGE)
-    known = state.read(where)
-    if known is None:
-        raise Failure(f"{where} is a copy of a log: nothing can be recorded there")
-    record = Teller(where, known.origin).disposition(case, args.disposition, note)
+    record = Teller(where, origin_to_write(where)).disposition(case, args.disposition, note)
     if args.output == "json":
         emit_json({"case": case.id, "disposition": args.disposition, "record": record})
     else:

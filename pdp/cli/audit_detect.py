@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
+from pdp.cli.auditing import Progress, add_directory, directory, opener, origin_to_write, recorded
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
 from pdp.cli.given import add_form
 from pdp.cli.reporting import add_period, asked, clock, period
@@ -112,12 +112,8 @@ def _on_record(where: Path, opens: Any, detector: Any) -> None:
 
 def _record(where: Path, report: Report) -> None:
     from pdp.audit.detect.told import Teller
-    from pdp.audit.tree import state
 
-    known = state.read(where)
-    if known is None:
-        raise Failure(f"{where} is a copy of a log: nothing can be recorded there")
-    teller = Teller(where, known.origin)
+    teller = Teller(where, origin_to_write(where))
     new = [each for each in report.findings if not each.recorded]
     for each in new:
         teller.finding(each)

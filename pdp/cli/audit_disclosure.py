@@ -8,7 +8,7 @@ import sys
 from typing import Any, Final
 
 from pdp.cli import given
-from pdp.cli.auditing import add_directory, directory, recorded
+from pdp.cli.auditing import add_directory, directory, told
 from pdp.cli.failure import FINE, USAGE, Failure
 from pdp.cli.reporting import clock, named
 
@@ -108,9 +108,7 @@ def _add(args: argparse.Namespace) -> int:
         decision=args.decision,
         replaces=args.replaces,
     )
-    identifier = recorded(where, KIND, members, detail)
-    if not identifier:
-        raise Failure("this is a copy of a log: nothing is put on record in it", code=USAGE)
+    identifier = told(where, KIND, members, detail)
     missing = [name for name in ("recipient", "what", "purpose") if not detail[name]]
     if missing:
         print(f"pdp: the accounting will call it incomplete: no {', no '.join(missing)}", file=sys.stderr)

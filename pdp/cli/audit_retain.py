@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdp.cli import given
-from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
+from pdp.cli.auditing import Progress, add_directory, directory, new_veil, opener, origin_to_write, recorded
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
 from pdp.cli.given import add_form
 from pdp.cli.terminal import count, emit_json, paint, printable
@@ -108,7 +108,7 @@ def _hold(args: argparse.Namespace, where: Path) -> int:
     said, detail = retention.said(
         opener(where, args), args.reason, patient=args.patient, subject=args.subject, period=period
     )
-    print(tell(where, _origin(where), retention.HOLD, said, detail=detail))
+    print(tell(where, origin_to_write(where, FINDINGS), retention.HOLD, said, detail=detail, veil=new_veil(where)))
     return FINE
 
 
@@ -132,7 +132,7 @@ def _release(args: argparse.Namespace, where: Path) -> int:
         held = check(where, args.hold, opener(where, args))
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit retain hold list` says what is", FINDINGS) from error
-    tell(where, _origin(where), RELEASE, {"of": held.id, "reason": args.reason})
+    tell(where, origin_to_write(where, FINDINGS), RELEASE, {"of": held.id, "reason": args.reason})
     print(f"{held.id} holds no more")
     return FINE
 
@@ -158,23 +158,16 @@ def _list(args: argparse.Namespace, where: Path) -> int:
 
 
 def _held(hold: Hold) -> dict[str, Any]:
+    from pdp.audit.asking.period import ALWAYS
     from pdp.audit.record import stamp
 
     said: dict[str, Any] = {"id": hold.id, "reason": hold.reason, "at": stamp(hold.at), "everything": hold.whole}
     for each in hold.asked[:1]:
         said |= {name: getattr(each, name) for name in ("patient", "subject") if getattr(each, name)}
         if each.period is not None:
-            said |= {"from": stamp(each.period.first), "before": stamp(each.period.after)}
+            ends = {"from": each.period.first, "before": each.period.after}
+            said |= {name: stamp(time) for name, time in ends.items() if time not in ALWAYS}
     return said
-
-
-def _origin(where: Path) -> str:
-    from pdp.audit.tree import state
-
-    known = state.read(where)
-    if known is None:
-        raise Failure(f"{where} is a copy of a log, where nothing is written", code=FINDINGS)
-    return known.origin
 
 
 # ---------------------------------------------------------------------------------------------------- what may go
@@ -275,7 +268,7 @@ def _prune(args: argparse.Namespace, where: Path) -> int:
 
     if not args.yes:
         raise Failure("nothing was done: --yes takes out what `pdp audit retain plan` says")
-    origin = _origin(where)
+    named = origin_to_write(where, FINDINGS)
     before = last(where)
     if before.record and left(where, before):
         print("an earlier pruning was interrupted: it is gone on with")
@@ -285,7 +278,7 @@ def _prune(args: argparse.Namespace, where: Path) -> int:
         print("nothing is to go")
         return FINE
     progress = Progress("bundles")
-    what = prune(where, origin, made, hashes=args.hashes == "keep", wait=_Waiting(), progress=progress)
+    what = prune(where, named, made, hashes=args.hashes == "keep", wait=_Waiting(), progress=progress)
     progress.end()
     if args.output == "json":
         emit_json(_members(made, what.hashes) | {"record": what.record, "index": what.index})

@@ -10,7 +10,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pdp.cli.auditing import Progress, directory, opener, recorded
+from pdp.cli.auditing import Progress, directory, opener, recorded, told
 from pdp.cli.failure import FINDINGS, FINE, USAGE, Failure
 from pdp.cli.reporting import add_output, add_period, asked, clock, named, period, reading
 from pdp.cli.review_items import items, sheet
@@ -148,7 +148,7 @@ def _sample(args: argparse.Namespace, where: Path) -> int:
         raise Failure(f"{count(waiting, 'record')} of the period not sealed yet", "ask again in a moment", FINDINGS)
     drawn = draw(every, where / "log", origin(where), when, size)
     progress.end()
-    _say(drawn, _told(where, SAMPLE, drawn.members(), {}))
+    _say(drawn, told(where, SAMPLE, drawn.members(), {}))
     return FINE
 
 
@@ -163,14 +163,6 @@ def _drawable(args: argparse.Namespace, where: Path, when: Period, progress: Pro
     log = Reading(where, PLAIN, progress, thorough=args.whole)
     yield from log.asked(Asked(kinds=frozenset({DECISION}), period=when))
     yield from log.asked(Asked(kinds=FLAGS))
-
-
-def _told(where: Path, kind: str, said: dict[str, Any], detail: dict[str, Any]) -> str:
-    """On record, or it did not happen."""
-    identifier = recorded(where, kind, said, detail)
-    if not identifier:
-        raise Failure("this is a copy of a log: nothing is put on record in it", code=USAGE)
-    return identifier
 
 
 def _say(drawn: Drawn, identifier: str) -> None:
@@ -309,7 +301,7 @@ def _sign(args: argparse.Namespace, where: Path) -> int:
             f"review {one.number} is not yours to sign alone: {why}", "somebody else signs it first", FINDINGS
         )
     said = {"review": one.id, "number": one.number, "result": args.result, "own": meant is not NO}
-    _told(where, SIGNED, said, {**detail, "note": note})
+    told(where, SIGNED, said, {**detail, "note": note})
     print(f"review {one.number} is signed by {user} as {kind}:{subject}: {args.result}")
     return FINE
 

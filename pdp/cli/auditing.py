@@ -184,7 +184,7 @@ def opener(where: Path, args: argparse.Namespace | None = None) -> Opener:
     return Keys(found)
 
 
-def _veil(where: Path) -> Veil | None:
+def new_veil(where: Path) -> Veil | None:
     """What ids are hidden with in a log that does not say yet, because no service has written to it since it can."""
     from pdp.audit.veil import privacy
     from pdp.config import ConfigError, load
@@ -200,6 +200,16 @@ def _veil(where: Path) -> Veil | None:
     if veil is not None:
         veil.make()
     return veil
+
+
+def origin_to_write(where: Path, code: int = USAGE) -> str:
+    """What a log that is written to is called. Raises Failure, with this code, for a copy of one."""
+    from pdp.audit.tree import state
+
+    known = state.read(where)
+    if known is None:
+        raise Failure(f"{where} is a copy of a log: nothing is put on record in it", code=code)
+    return known.origin
 
 
 def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[str, Any] | None = None) -> str:
@@ -222,7 +232,15 @@ def recorded(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[st
                 raise Failure(f"this cannot be put on record, so it is not done: {lost} is missing", hint)
             print(f"pdp: {where} is a copy of a log: what is read in it is on no record", file=sys.stderr)
             return ""
-        return tell(where, known.origin, kind, said, detail=detail, veil=_veil(where) if detail else None)
+        return tell(where, known.origin, kind, said, detail=detail, veil=new_veil(where) if detail else None)
     except EvidenceError as error:
         hint = "the log is read by whoever may also write to it, as the service does: run this as its user"
         raise Failure(f"this cannot be put on record, so it is not done: {error}", hint) from error
+
+
+def told(where: Path, kind: str, said: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
+    """The same, for what is nothing unless it is on record. Raises Failure also in a copy."""
+    identifier = recorded(where, kind, said, detail)
+    if not identifier:
+        raise Failure("this is a copy of a log: nothing is put on record in it")
+    return identifier

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from pdp.cli import given
-from pdp.cli.auditing import Progress, directory, recorded
+from pdp.cli.auditing import Progress, directory, recorded, told
 from pdp.cli.failure import FINE, USAGE, Failure
 from pdp.cli.reporting import add_output, asked, clock, named, reading
 from pdp.cli.sheet import Grid, Sheet, columns, emit
@@ -82,9 +82,7 @@ def _suspend(args: argparse.Namespace, where: Any) -> int:
         reason=args.reason.strip(),
         known=args.known_as,
     )
-    identifier = recorded(where, KIND, record, detail)
-    if not identifier:
-        raise Failure("this is a copy of a log: nothing is put on record in it", code=USAGE)
+    identifier = told(where, KIND, record, detail)
     whose = f"{kind}:{patient}" if patient else "everybody"
     print(f"on record as {identifier}")
     print(f"suspended for {whose} until {shown(end, place)}: disclosures to {args.agency.strip()} are withheld")

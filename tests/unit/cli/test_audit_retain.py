@@ -182,3 +182,10 @@ def test_the_plan_names_each_policy_set_once(
 def test_a_hold_that_is_not_there_says_where_they_are(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert retain(there, "hold", "release", "told-0", "--reason", "settled") == 1
     assert "hold list" in capsys.readouterr().err
+
+
+def test_a_hold_with_one_end_says_no_other(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert retain(there, "hold", "add", "--from", "2025-11-02", "--reason", "the outage") == 0
+    capsys.readouterr()
+    assert retain(there, "hold", "list") == 0
+    assert ": from 2025-11-02T00:00:00.000000Z: the outage" in capsys.readouterr().out
