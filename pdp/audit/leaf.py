@@ -200,6 +200,12 @@ def there(directory: Path) -> tuple[int, list[bytes]]:
     raise EvidenceError("the log moves too fast to be read whole; try again")
 
 
+def written(payload: bytes) -> int:
+    """When a record says that it was written, read without parsing it: microseconds since the epoch; 0: it does not."""
+    start = payload.find(b'"ts":"') + 6
+    return instant(payload[start : payload.find(b'"', start)].decode("ascii", "replace")) if start > 5 else 0
+
+
 def instant(text: str) -> int:
     """RFC 3339 as microseconds since the epoch; 0 for what is none."""
     try:

@@ -76,7 +76,7 @@ def _bases() -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from pdp.audit.asking.within import moment
+    from pdp.audit.asking.period import brief
     from pdp.audit.reports.bases import BASES
     from pdp.audit.reports.disclosures import KIND, said
 
@@ -104,7 +104,7 @@ def _add(args: argparse.Namespace) -> int:
         what=args.what.strip(),
         purpose=args.purpose.strip(),
         basis=args.basis,
-        date=moment(_date(args)),
+        date=brief(_date(args)),
         decision=args.decision,
         replaces=args.replaces,
     )

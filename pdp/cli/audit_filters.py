@@ -236,13 +236,10 @@ def signed_of(where: Path) -> int:
 
 
 def exact(moment: int, zone: tzinfo) -> str | None:
-    """RFC 3339 with microseconds."""
-    from datetime import datetime, timedelta
+    """RFC 3339 with microseconds; None where a record says no time."""
+    from pdp.audit.asking import period
 
-    if not moment:
-        return None
-    local = (datetime.fromisoformat("1970-01-01T00:00:00+00:00") + timedelta(microseconds=moment)).astimezone(zone)
-    return local.isoformat("T", "microseconds").replace("+00:00", "Z")
+    return period.exact(moment, zone) if moment else None
 
 
 def cells(row: Row, zone: tzinfo) -> list[str]:

@@ -179,8 +179,7 @@ def _say(drawn: Drawn, identifier: str) -> None:
 
 
 def _list(args: argparse.Namespace, where: Path) -> int:
-    from pdp.audit.asking.period import shown
-    from pdp.audit.asking.within import moment
+    from pdp.audit.asking.period import brief, shown
     from pdp.audit.reports.reviews import overdue
     from pdp.config.review import seconds
 
@@ -214,13 +213,13 @@ def _list(args: argparse.Namespace, where: Path) -> int:
                 "number": each.number,
                 "id": each.id,
                 "state": each.state,
-                "drawn": moment(each.leaf.time),
+                "drawn": brief(each.leaf.time),
                 "by": each.leaf.members.get("by", ""),
-                "from": moment(each.period.first),
-                "before": moment(each.period.after),
+                "from": brief(each.period.first),
+                "before": brief(each.period.after),
                 "items": len(each.places),
                 "signed": [
-                    {"by": sign.by, "at": moment(sign.time), "result": sign.result, "own": sign.conflicted}
+                    {"by": sign.by, "at": brief(sign.time), "result": sign.result, "own": sign.conflicted}
                     for sign in each.signoffs
                 ],
             }

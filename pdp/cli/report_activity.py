@@ -216,7 +216,7 @@ def _services(services: Covered, coverage: Coverage) -> list[Grid]:
 
 
 def _data(found: Activity, services: Covered | None, coverage: Coverage, now: int) -> dict[str, Any]:
-    from pdp.audit.asking.within import moment
+    from pdp.audit.asking.period import brief
 
     data: dict[str, Any] = {
         "report": "activity",
@@ -233,15 +233,15 @@ def _data(found: Activity, services: Covered | None, coverage: Coverage, now: in
     data["refused_tokens"] = dict(found.refused_tokens)
     data["unknown_peps"] = dict(found.unknown_peps)
     data["policies"] = [
-        {"digest": digest, "decisions": number, "first": moment(first), "last": moment(last)}
+        {"digest": digest, "decisions": number, "first": brief(first), "last": brief(last)}
         for digest, (number, first, last) in found.policies.items()
     ]
     data["events"] = [
-        {"at": moment(each.time), "kind": each.kind, "says": each.says, "index": each.index} for each in found.events
+        {"at": brief(each.time), "kind": each.kind, "says": each.says, "index": each.index} for each in found.events
     ]
     data["heartbeats"] = found.heartbeats
     data["gaps"] = [
-        {"stream": each.stream, "after": moment(each.start), "before": moment(each.end)} for each in found.gaps
+        {"stream": each.stream, "after": brief(each.start), "before": brief(each.end)} for each in found.gaps
     ]
     for name in ("reads", "told"):
         pairs = sorted(getattr(found, name).items())

@@ -55,8 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _suspend(args: argparse.Namespace, where: Any) -> int:
-    from pdp.audit.asking.period import BadPeriod, period, shown, zone
-    from pdp.audit.asking.within import moment
+    from pdp.audit.asking.period import BadPeriod, brief, period, shown, zone
     from pdp.audit.reports.suspensions import KIND, ORAL_MICROSECONDS, said
 
     if not args.agency.strip() or not args.reason.strip():
@@ -77,8 +76,8 @@ def _suspend(args: argparse.Namespace, where: Any) -> int:
         patient_kind=kind,
         patient=patient,
         oral=args.oral,
-        start=moment(now),
-        end=moment(end),
+        start=brief(now),
+        end=brief(end),
         reason=args.reason.strip(),
         known=args.known_as,
     )

@@ -52,14 +52,14 @@ def _members(leaf: Leaf, stratum: str) -> dict[str, Any]:
 
 def _row(leaf: Leaf, stratum: str) -> list[Any]:
     from pdp.audit.asking.deeds import deed, is_deed, text
-    from pdp.audit.asking.within import moment
+    from pdp.audit.asking.period import brief
 
     if not is_deed(leaf):
         says = [
             f"{name} {leaf.members[name]}" for name in ("rule", "title", "score", "because") if name in leaf.members
         ]
         who = text(leaf.detail, "sub", "id") or text(leaf.members, "sub", "id") or text(leaf.members, "sub", "id_p")
-        return [str(leaf.index), stratum, moment(leaf.time), who, leaf.kind, "", "", "", [], says, leaf.id]
+        return [str(leaf.index), stratum, brief(leaf.time), who, leaf.kind, "", "", "", [], says, leaf.id]
     one = deed(leaf)
     result = one.effect if one.allowed else f"{one.effect} {one.reason}"
     more = [f"client {one.client}" if one.client else "", f"asked by {one.asker}" if one.asker.id else ""]
@@ -67,7 +67,7 @@ def _row(leaf: Leaf, stratum: str) -> list[Any]:
     return [
         str(leaf.index),
         stratum,
-        moment(leaf.time),
+        brief(leaf.time),
         str(one.who),
         f"{one.action} {one.resource}",
         one.patient.id,

@@ -20,6 +20,7 @@ from pdp.audit.leaf import CLEAR, Opener, instant
 from pdp.audit.record import DECISION, RESULTS, STRANGE, cut
 
 PATIENT: Final = "Patient"
+"""The (wire) type of patients, where nothing else was said."""
 SHOWN: Final = frozenset({DECISION, RESULTS})
 """The kinds that are meant where nobody says which."""
 READ: Final = "audit.read"

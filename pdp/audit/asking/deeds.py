@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pdp.audit.asking.asked import NO, PSEUDONYM, Meant, Thing
+from pdp.audit.asking.asked import NO, PATIENT, PSEUDONYM, Meant, Thing, part
 from pdp.audit.leaf import Leaf, Opener
 from pdp.audit.record import DECISION, RESULTS, STRANGE
 
@@ -25,9 +25,6 @@ class Name:
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}" if self.kind else self.id
 
-
-PATIENT: Final = "Patient"
-"""The (wire) type of patients, where nothing else was said."""
 
 NOBODY: Final = Name("", "")
 
@@ -71,8 +68,7 @@ def is_deed(leaf: Leaf) -> bool:
 
 def deed(leaf: Leaf) -> Deed:
     said, detail = leaf.members, leaf.detail
-    decided = _part(said, "dec")
-    search = _part(said, "search")
+    decided, search = part(said, "dec"), part(said, "search")
     resource_type = _said(leaf, "res", "type")
     searched = {"resource": resource_type, "subject": _said(leaf, "sub", "type")}.get(text(search, "for"), "")
     rules = decided.get("rule")
@@ -112,15 +108,10 @@ def text(said: Mapping[str, Any], *path: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _said(leaf: Leaf, part: str, name: str) -> str:
+def _said(leaf: Leaf, role: str, name: str) -> str:
     """What no schema has stands in the detail, and in the clear part a mark of it."""
-    found = text(leaf.members, part, name)
-    return text(leaf.detail, part, name) or found if found == STRANGE else found
-
-
-def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = said.get(name)
-    return value if isinstance(value, Mapping) else {}
+    found = text(leaf.members, role, name)
+    return text(leaf.detail, role, name) or found if found == STRANGE else found
 
 
 def _name(kind: str, real: str, said: Mapping[str, Any], *pseudonym: str) -> Name:

@@ -86,11 +86,26 @@ def period(now: int, zone: tzinfo = UTC, *, within: str = "", begin: str = "", e
 
 def shown(moment: int, zone: tzinfo) -> str:
     """A moment with its offset; milliseconds, as far as a person needs them."""
+    return _text(moment, zone, " ", "milliseconds")
+
+
+def exact(moment: int, zone: tzinfo) -> str:
+    """RFC 3339 with microseconds."""
+    return _text(moment, zone, "T", "microseconds")
+
+
+def brief(moment: int) -> str:
+    """RFC 3339 in UTC, to the second where it is one."""
+    return _text(moment, UTC, "T", "microseconds" if moment % 1_000_000 else "seconds")
+
+
+def _text(moment: int, zone: tzinfo, between: str, precision: str) -> str:
+    """A record may say any time: one that no calendar has is a number."""
     try:
         local = (_EPOCH + timedelta(microseconds=moment)).astimezone(zone)
     except (OverflowError, ValueError):
         return f"{moment} µs"
-    return local.isoformat(" ", "milliseconds").replace("+00:00", "Z")
+    return local.isoformat(between, precision).replace("+00:00", "Z")
 
 
 def _length(text: str) -> int:

@@ -16,7 +16,7 @@ from pdp.audit import leaf as leaves
 from pdp.audit.asking.asked import NO, UNKNOWN, Asked, First, Question
 from pdp.audit.asking.sieve import Sieve
 from pdp.audit.evidence import EvidenceError
-from pdp.audit.leaf import LOG, PLAIN, Leaf, Opener, instant, members_of
+from pdp.audit.leaf import LOG, PLAIN, Leaf, Opener, instant, members_of, written
 from pdp.audit.record import RESULTS
 from pdp.audit.tree import merkle, pruned
 from pdp.audit.tree.pruned import Pruned
@@ -265,7 +265,7 @@ class Search:
     # ---------------------------------------------------------------------------------------------------------- time
 
     def _covered(self, size: int, waiting: list[bytes]) -> None:
-        every = [_time(each) for each in waiting]
+        every = [written(each) for each in waiting]
         for number in {0, (size - 1) // WIDTH} if size else ():
             every += self._times(number, size) or ()
         every = [each for each in every if each]
@@ -323,13 +323,8 @@ class Search:
             records = unpacked(part(self.directory / LOG, ENTRIES, number, width_at(size, 0, number)))
         except EvidenceError:
             return None
-        found = [moment for each in records if (moment := _time(each))]
+        found = [moment for each in records if (moment := written(each))]
         return (min(found), max(found)) if found else None
-
-
-def _time(payload: bytes) -> int:
-    start = payload.find(b'"ts":"') + 6
-    return instant(payload[start : payload.find(b'"', start)].decode("ascii", "replace")) if start > 5 else 0
 
 
 def _whole(record: bytes) -> bool:

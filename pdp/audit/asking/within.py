@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from pdp.audit.asking.asked import PATIENT, Asked, Question
-from pdp.audit.asking.period import ALWAYS, Period, shown
+from pdp.audit.asking.period import ALWAYS, Period, brief, shown
 from pdp.audit.asking.query import PRUNED, Search, Tally
 from pdp.audit.leaf import CLEAR, Leaf, Opener
 
@@ -80,10 +79,10 @@ class Coverage:
 
     def members(self, now: int) -> dict[str, object]:
         return {
-            "from": None if self.period.first == ALWAYS[0] else moment(self.period.first),
-            "before": None if self.period.after == ALWAYS[1] else moment(self.period.after),
-            "log_first": moment(self.first) if self.first else None,
-            "log_last": moment(self.last) if self.last else None,
+            "from": None if self.period.first == ALWAYS[0] else brief(self.period.first),
+            "before": None if self.period.after == ALWAYS[1] else brief(self.period.after),
+            "log_first": brief(self.first) if self.first else None,
+            "log_last": brief(self.last) if self.last else None,
             "not_covered": self.lacks(now),
             "records": self.inside,
             "records_not_sealed_yet": self.waiting,
@@ -128,9 +127,3 @@ class Reading:
             if why != PRUNED:  # It was kept for as long as it could matter.
                 coverage.unjudged[why] = max(coverage.unjudged[why], number)
         return found
-
-
-def moment(time: int) -> str:
-    """RFC 3339 in UTC, to the second where it is one."""
-    found = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time)
-    return found.isoformat(timespec="microseconds" if time % 1_000_000 else "seconds").replace("+00:00", "Z")

@@ -18,7 +18,7 @@ from pdp.audit.journal.files import Files
 from pdp.audit.journal.frames import chained
 from pdp.audit.journal.reader import Corrupt, Position, Slot, beginning, slots
 from pdp.audit.journal.segment import numbers
-from pdp.audit.leaf import instant
+from pdp.audit.leaf import written
 from pdp.audit.tree import checkpoint, merkle, pruned, state
 from pdp.audit.tree.checkpoint import Checkpoint
 from pdp.audit.tree.keys import Keys
@@ -122,7 +122,7 @@ def _records(log: Path, size: int, progress: Progress) -> _Read:
             raise EvidenceError(f"record {index} does not say where it stands")
         read.lanes[found.lane] = (found.seq, chained(found.prev, found.seq, record))
         if not read.born:
-            read.born = _time(record)
+            read.born = 1_000 * written(record)
         if found.lane.endswith(f"/{OWN}") and history.ROTATED in record:
             _rotated(read, index, record)
     return read
@@ -133,12 +133,7 @@ def _rotated(read: _Read, index: int, record: bytes) -> None:
 
     ended = history.rotation(index, record)
     if ended is not None:
-        read.epoch, read.since, read.born = int(json.loads(record)["epoch"]), ended.size, _time(record)
-
-
-def _time(record: bytes) -> int:
-    at = record.find(b'"ts":"') + 6
-    return instant(record[at : at + 27].decode("ascii", "replace")) * 1_000
+        read.epoch, read.since, read.born = int(json.loads(record)["epoch"]), ended.size, 1_000 * written(record)
 
 
 def _positions(directory: Path, origin: str, read: _Read) -> dict[int, Position]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from pdp.audit.asking.deeds import NOBODY, PATIENT, Name, deed, is_deed, text
+from pdp.audit.asking.asked import PATIENT
+from pdp.audit.asking.deeds import NOBODY, Name, deed, is_deed, text
 from pdp.audit.detect.context import Context
 from pdp.audit.leaf import Leaf, Opener
 

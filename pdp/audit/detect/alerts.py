@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from pdp.audit.asking.within import moment
+from pdp.audit.asking.period import brief
 from pdp.audit.detect.finding import NO_PERSON, Alert
 from pdp.audit.detect.wanted import To
 from pdp.audit.evidence import EvidenceError
@@ -52,7 +52,7 @@ def body(alert: Alert, identities: bool) -> dict[str, Any]:
         "kind": "alert",
         "alert": f"{case.id}-{alert.score}",
         "case": case.id,
-        "at": moment(alert.time),
+        "at": brief(alert.time),
         "score": alert.score,
         "parts": [{"rule": each.rule, "title": each.title, "points": each.points} for each in alert.parts],
         "because": alert.finding.because,

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pdp.audit.detect.tables import EVER, ContextError, Row, Span, entities, moment, rows, told
+from pdp.audit.detect.tables import EVER, ContextError, Row, Span, bound, entities, rows, told
 
 STAFF: Final = "user"
 PATIENT: Final = "Patient"
@@ -194,7 +194,7 @@ class Context:
                 _text(said, "unit"),
                 said.get("active") is not False,
                 _set(said, "studies"),
-                Span(moment(call["start"]), moment(call["end"]), name, str(call["unit"]), "on-call") if call else None,
+                Span(bound(call["start"]), bound(call["end"]), name, str(call["unit"]), "on-call") if call else None,
             )
         elif kind == PATIENT:
             known = self.patients.setdefault(name, Whom())
@@ -294,7 +294,7 @@ def _relations(context: Context, row: Row) -> None:
 def _terminations(context: Context, row: Row) -> None:
     if not row.text("at"):
         raise ValueError("`at` is empty")
-    context.terminations[row.text("staff")] = moment(row.text("at")), row.text("kind") or "left"
+    context.terminations[row.text("staff")] = bound(row.text("at")), row.text("kind") or "left"
 
 
 def _patients(context: Context, row: Row) -> None:
@@ -311,7 +311,7 @@ def _services(context: Context, row: Row) -> None:
 
 
 def _reviews(context: Context, row: Row) -> None:
-    context.reviews.setdefault((row.text("staff"), row.text("patient")), []).append(moment(row.text("at")))
+    context.reviews.setdefault((row.text("staff"), row.text("patient")), []).append(bound(row.text("at")))
 
 
 _SPAN: Final = ("patient", "staff", "unit", "from", "to")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pdp.audit.asking.within import moment
+from pdp.audit.asking.period import brief
 from pdp.audit.detect.detector import Detector
 from pdp.audit.detect.finding import Alert, Case, Finding
 from pdp.audit.detect.window import DAY
@@ -40,8 +40,8 @@ class Report:
         return {
             "records": tally.records,
             "decisions": tally.decisions,
-            "first": moment(tally.first),
-            "last": moment(tally.last),
+            "first": brief(tally.first),
+            "last": brief(tally.last),
             "days": round(self.days, 3),
             "seconds": round(self.seconds, 3),
             "judged": tally.judged,
@@ -65,7 +65,7 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         tally = self.detector.tally
-        yield f"{tally.records:,} records, {tally.decisions:,} decisions, {moment(tally.first)} to {moment(tally.last)}"
+        yield f"{tally.records:,} records, {tally.decisions:,} decisions, {brief(tally.first)} to {brief(tally.last)}"
         if tally.judged:
             share = f"{100 * self.explained_share:.1f} % explained"
             yield f"{tally.judged:,} accesses to patients by the staff: {share}, {tally.unexplained:,} not"
@@ -106,7 +106,7 @@ def case_lines(case: Case, detector: Detector) -> Iterator[str]:
     for each in shown[:SHOWN]:
         about = f" {each.patient}" if each.patient else ""
         times = f" ({each.count} times)" if each.count > 1 else ""
-        yield f"  {moment(each.first)}  {each.rule}{about}: {each.because}{times}"
+        yield f"  {brief(each.first)}  {each.rule}{about}: {each.because}{times}"
     if len(shown) > SHOWN:
         yield f"  ... and {len(shown) - SHOWN} more findings"
 
@@ -118,8 +118,8 @@ def case_members(case: Case, detector: Detector) -> dict[str, Any]:
         "who": case.who,
         "score": case.score(detector.by_id),
         "parts": [each._asdict() for each in case.parts(detector.by_id)],
-        "first": moment(case.first),
-        "last": moment(case.last),
+        "first": brief(case.first),
+        "last": brief(case.last),
         "findings": [each.key for each in case.findings],
     }
 
@@ -133,8 +133,8 @@ def finding_members(each: Finding) -> dict[str, Any]:
         "type": each.type,
         "who": each.who,
         "patient": each.patient,
-        "first": moment(each.first),
-        "last": moment(each.last),
+        "first": brief(each.first),
+        "last": brief(each.last),
         "points": each.points,
         "because": each.because,
         "count": each.count,
@@ -150,5 +150,5 @@ def alert_members(each: Alert) -> dict[str, Any]:
         "score": each.score,
         "rule": each.finding.rule,
         "parts": [part._asdict() for part in each.parts],
-        "at": moment(each.time),
+        "at": brief(each.time),
     }

@@ -46,17 +46,17 @@ class Row(NamedTuple):
 
     def first(self, column: str) -> int:
         """The instant from which, microseconds; 0: since ever. Raises ValueError."""
-        return 0 if not self.text(column) else moment(self.text(column))
+        return 0 if not self.text(column) else bound(self.text(column))
 
     def last(self, column: str) -> int:
         """The instant up to which, excluded. Raises ValueError."""
-        return EVER if not self.text(column) else moment(self.text(column), end=True)
+        return EVER if not self.text(column) else bound(self.text(column), end=True)
 
     def span(self) -> Span:
         return Span(self.first("from"), self.last("to"), self.text("staff"), self.text("unit"), self.text("kind"))
 
 
-def moment(text: str, end: bool = False) -> int:
+def bound(text: str, end: bool = False) -> int:
     """RFC 3339, or a date alone (UTC): its first instant, or, as an `end`, the next one after it. Raises ValueError."""
     if len(text) == 10:
         day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)

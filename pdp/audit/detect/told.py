@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pdp.audit.asking.deeds import PATIENT, text
+from pdp.audit.asking.asked import PATIENT
+from pdp.audit.asking.deeds import text
 from pdp.audit.detect.access import Place
 from pdp.audit.detect.finding import NO_PERSON, Case, Finding, Part
 from pdp.audit.leaf import Leaf

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pdp.audit.asking.deeds import NOBODY, PATIENT, Deed, Name, deed, text
+from pdp.audit.asking.asked import PATIENT
+from pdp.audit.asking.deeds import NOBODY, Deed, Name, deed, text
 from pdp.audit.leaf import Leaf
 from pdp.audit.record import DECISION, RESULTS
 

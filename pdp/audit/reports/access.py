@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pdp.audit.asking.deeds import NOBODY, Deed, Name, merged
-from pdp.audit.asking.within import moment
+from pdp.audit.asking.period import brief
 from pdp.audit.leaf import CLEAR, Opener
 
 EMERGENCY: Final = frozenset({"ETREAT", "BTG", "ERTREAT"})
@@ -95,8 +95,8 @@ class Line:
             "times": self.times,
             "allowed": self.allowed,
             "denied": self.denied,
-            "first": moment(self.first),
-            "last": moment(self.last),
+            "first": brief(self.first),
+            "last": brief(self.last),
             "actions": dict(self.actions),
             "purposes": dict(self.purposes),
             "break_glass": self.emergency,

@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from pdp.audit.asking.asked import UNKNOWN, YES, Meant
 from pdp.audit.asking.deeds import Deed, Sought, deed, text
-from pdp.audit.asking.period import Period
-from pdp.audit.asking.within import moment
+from pdp.audit.asking.period import Period, brief
 from pdp.audit.leaf import CLEAR, Leaf, instant
 from pdp.audit.reports.access import Proof
 from pdp.audit.reports.bases import ACCOUNTED, BASES, EXCLUSIONS, PURPOSES, SUSPENDABLE, basis
@@ -69,9 +68,9 @@ class Row:
     def members(self) -> dict[str, Any]:
         one = self.first
         return {
-            "date": moment(one.date),
+            "date": brief(one.date),
             "times": len(self.entries),
-            "last": moment(self.entries[-1].date),
+            "last": brief(self.entries[-1].date),
             "recipient": {"name": one.name, "address": one.address, "ids": list(one.ids)},
             "description": one.what,
             "purpose": one.purpose,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pdp.audit.asking.deeds import NOBODY, Deed, Name, merged, text
-from pdp.audit.asking.within import moment
+from pdp.audit.asking.period import brief
 from pdp.audit.leaf import Opener
 from pdp.audit.reports.access import NO_PURPOSE, NONE, Proof
 
@@ -160,8 +160,8 @@ def worksheet(found: Incident) -> list[tuple[str, list[str]]]:
 
 def members(found: Incident) -> dict[str, Any]:
     return {
-        "first": moment(found.first) if found.first else None,
-        "last": moment(found.last) if found.last else None,
+        "first": brief(found.first) if found.first else None,
+        "last": brief(found.last) if found.last else None,
         "allowed": found.allowed,
         "denied": found.denied,
         "patients_affected": len(found.patients),

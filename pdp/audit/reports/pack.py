@@ -30,8 +30,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.audit.asking.deeds import text
 from pdp.audit.asking.gathered import Contents, contents, sizes
-from pdp.audit.asking.period import ALWAYS, Period
-from pdp.audit.asking.within import Progress, moment
+from pdp.audit.asking.period import ALWAYS, Period, brief
+from pdp.audit.asking.within import Progress
 from pdp.audit.checking import proof
 from pdp.audit.checking.verify import Report
 from pdp.audit.evidence import EvidenceError
@@ -177,8 +177,8 @@ def _policies(out: _Tar, directory: Path, made: Made) -> None:
             {
                 "digest": digest,
                 "decisions": number,
-                "first": moment(first) if first else None,
-                "last": moment(last) if last else None,
+                "first": brief(first) if first else None,
+                "last": brief(last) if last else None,
                 "in_force_at_the_beginning": digest == made.contents.before,
                 "kept": digest in made.kept,
             }
@@ -222,18 +222,18 @@ def _sign(out: _Tar, made: Made, period: Period, name: str, key: Ed25519PrivateK
             "v": VERSION,
             "origin": made.origin,
             "period": {
-                "from": None if period.first == ALWAYS[0] else moment(period.first),
-                "before": None if period.after == ALWAYS[1] else moment(period.after),
+                "from": None if period.first == ALWAYS[0] else brief(period.first),
+                "before": None if period.after == ALWAYS[1] else brief(period.after),
                 "says": period.text,
             },
-            "made": moment(now),
+            "made": brief(now),
             "log": {
                 "size_from": made.begin,
                 "size_to": made.end,
                 "records_of_the_period": found.records,
                 "not_sealed_when_made": found.waiting,
-                "first": moment(found.begins) if found.begins else None,
-                "last": moment(found.ends) if found.ends else None,
+                "first": brief(found.begins) if found.begins else None,
+                "last": brief(found.ends) if found.ends else None,
                 "in_the_pack": records,
             },
             "policy_sets_not_kept": made.missing,

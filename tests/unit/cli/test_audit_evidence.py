@@ -231,11 +231,11 @@ def test_an_empty_period_is_shown_by_what_stands_around_it(there: Path) -> None:
 def test_a_suspended_disclosure_is_not_in_a_pack_without_records_and_the_operator_is_warned(
     there: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pdp.audit.asking.within import moment
+    from pdp.audit.asking.period import brief
     from pdp.cli.reporting import clock
 
     now = clock()
-    members = {"statement": "written", "from": moment(now - 1), "until": moment(now + 10**12)}
+    members = {"statement": "written", "from": brief(now - 1), "until": brief(now + 10**12)}
     told(there, "disclosure.suspend", members, "2026-03-10T11:00:00Z", {"agency": "The Bureau"})
     sealed(there)
     make(there)
