@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from pdp.cli.auditing import Progress, add_directory, directory, opener, recorded
 from pdp.cli.failure import FINDINGS, FINE, Failure
+from pdp.cli.reporting import add_period, clock, period
 from pdp.cli.terminal import printable
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ def add(verbs: Any) -> None:
         epilog="exit codes: 0 all of them, 1 some identities could not be opened, or records say no time, 2 usage",
     )
     parser.add_argument("--format", choices=FORMATS, required=True, help="what they are written as")
-    parser.add_argument("--from", dest="begin", metavar="TIME", default="", help="such as 2026-03-01")
-    parser.add_argument("--to", dest="end", metavar="TIME", default="", help="the last day, or moment, of them")
-    parser.add_argument("--in", dest="within", metavar="TIME", default="", help="all of a day, a month or a year")
-    parser.add_argument("--zone", metavar="ZONE", default="UTC", help="of times without an offset (UTC)")
+    add_period(parser)
     parser.add_argument("--first", metavar="INDEX", type=_index, default=0, help="begin at this place of the log")
     parser.add_argument("--kind", action="append", default=[], metavar="KIND", help="only these (such as `decision`)")
     parser.add_argument("--sealed", action="store_true", help="only what is sealed, and can be proven")
@@ -45,16 +42,12 @@ def add(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pdp.audit.asking.period import BadPeriod, period, zone
     from pdp.audit.evidence import EvidenceError
     from pdp.audit.export import encoder, header
     from pdp.audit.leaf import CLEAR, PLAIN, leaves
 
     where = directory(args.directory)
-    try:
-        wanted = period(time.time_ns() // 1_000, zone(args.zone), within=args.within, begin=args.begin, end=args.end)
-    except BadPeriod as error:
-        raise Failure(str(error)) from error
+    wanted = period(args, clock())
     opens = opener(where, args) if args.identities else PLAIN
     asked = {"format": args.format, "period": wanted.text, "first": args.first, "identities": args.identities}
     recorded(where, "audit.read", {"verb": "export", "asked": asked | ({"kinds": args.kind} if args.kind else {})})

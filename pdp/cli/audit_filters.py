@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pdp.audit.spreadsheet import guarded
 from pdp.cli import given
 from pdp.cli.failure import INCOMPLETE, Failure
+from pdp.cli.reporting import add_period, clock
+from pdp.cli.reporting import period as period_of
 from pdp.cli.terminal import Paint, printable
 
 if TYPE_CHECKING:
@@ -73,11 +74,7 @@ def add_filters(parser: argparse.ArgumentParser, *, kinds: bool = True, period: 
     if not period:
         return
     when = parser.add_argument_group("when; a day, a month or a year means all of it")
-    when.add_argument("--in", dest="within", metavar="T", default="", help="within 2026-03, 2026-03-04 or 2026")
-    when.add_argument("--from", dest="begin", metavar="T", default="", help="from then on (also RFC 3339)")
-    when.add_argument("--to", dest="end", metavar="T", default="", help="up to then, and with it")
-    when.add_argument("--last", metavar="LENGTH", default="", help="the last 90m, 12h, 7d or 4w")
-    when.add_argument("--zone", metavar="ZONE", default="UTC", help="such as Europe/Berlin, or local; UTC by default")
+    add_period(when)
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
@@ -114,22 +111,9 @@ def looked_up(args: argparse.Namespace, where: Path, looked: Search) -> Callable
 
 def asked_of(args: argparse.Namespace, kinds: frozenset[str] | None = None) -> Asked:
     """Raises Failure."""
-    from pdp.audit.asking import period
     from pdp.audit.asking.asked import PATIENT, SHOWN, Asked
 
-    when = None
-    if hasattr(args, "within"):
-        try:
-            when = period.period(
-                time.time_ns() // 1_000,
-                period.zone(args.zone),
-                within=args.within,
-                begin=args.begin,
-                end=args.end,
-                last=args.last,
-            )
-        except period.BadPeriod as error:
-            raise Failure(str(error)) from error
+    when = period_of(args, clock()) if hasattr(args, "within") else None
     chosen = frozenset(getattr(args, "kind", ())) or SHOWN
     chosen |= SHOWN if "decision" in chosen else frozenset()
     return Asked(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DAY_FORMAT = "2026, 2026-03, 2026-03-04 or 2026-03-04T08:00+01:00"
 
 
-def add_period(parser: argparse.ArgumentParser, last: str = "") -> None:
+def add_period(parser: argparse.ArgumentParser | argparse._ArgumentGroup, last: str = "") -> None:
     """`--in`, `--from`, `--to`, `--last`, `--zone`."""
     parser.add_argument("--in", dest="within", metavar="WHEN", default="", help=f"a year, a month, a day: {DAY_FORMAT}")
     parser.add_argument("--from", dest="begin", metavar="WHEN", default="", help="from then on")
