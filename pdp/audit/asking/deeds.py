@@ -69,26 +69,24 @@ def is_deed(leaf: Leaf) -> bool:
 def deed(leaf: Leaf) -> Deed:
     said, detail = leaf.members, leaf.detail
     decided, search = part(said, "dec"), part(said, "search")
-    resource_type = _said(leaf, "res", "type")
-    searched = {"resource": resource_type, "subject": _said(leaf, "sub", "type")}.get(text(search, "for"), "")
+    resource_type = told(leaf, "res", "type")
+    searched = {"resource": resource_type, "subject": told(leaf, "sub", "type")}.get(text(search, "for"), "")
     rules = decided.get("rule")
     named = detail.get("results")
     count = said.get("count", 1)
     return Deed(
         leaf=leaf,
-        who=_name(
-            _said(leaf, "sub", "type"), text(said, "sub", "id") or text(detail, "sub", "id"), said, "sub", "id_p"
-        ),
-        asker=_name(_said(leaf, "identity", "type"), text(detail, "identity", "id"), said, "identity", "id_p"),
+        who=_name(told(leaf, "sub", "type"), text(said, "sub", "id") or text(detail, "sub", "id"), said, "sub", "id_p"),
+        asker=_name(told(leaf, "identity", "type"), text(detail, "identity", "id"), said, "identity", "id_p"),
         claimed=_name(
             text(said, "refused_token", "type"), text(detail, "refused_token", "id"), said, "refused_token", "id_p"
         ),
         client=text(said, "client", "id"),
-        action=_said(leaf, "act", "action"),
+        action=told(leaf, "act", "action"),
         verb=text(said, "act", "verb"),
         resource=_name(resource_type, text(detail, "res", "id"), said, "res", "id_p"),
         patient=_name(PATIENT, text(detail, "patient", "id"), said, "res", "patient_p"),
-        purpose=_said(leaf, "pou", "asserted"),
+        purpose=told(leaf, "pou", "asserted"),
         effect=text(decided, "effect"),
         reason=text(decided, "reason"),
         status=text(decided, "status"),
@@ -108,7 +106,7 @@ def text(said: Mapping[str, Any], *path: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _said(leaf: Leaf, role: str, name: str) -> str:
+def told(leaf: Leaf, role: str, name: str) -> str:
     """What no schema has stands in the detail, and in the clear part a mark of it."""
     found = text(leaf.members, role, name)
     return text(leaf.detail, role, name) or found if found == STRANGE else found

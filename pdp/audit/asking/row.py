@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pdp.audit.asking.asked import PATIENT, part
+from pdp.audit.asking.deeds import text, told
 from pdp.audit.asking.says import says
 from pdp.audit.leaf import CLEAR, Leaf
-from pdp.audit.record import RESULTS
+from pdp.audit.record import RESULTS, STRANGE
 
 COLUMNS: Final = (
     "time",
@@ -85,7 +86,7 @@ class Row:
 def row(leaf: Leaf, patient_type: str = PATIENT, signed: int | None = None) -> Row:
     """`signed`: how many records a checkpoint covers. What is in the log behind them has no proof place yet."""
     members, detail = leaf.members, leaf.detail
-    decided, act, res = part(members, "dec"), part(members, "act"), part(members, "res")
+    decided = part(members, "dec")
     identity, rules = part(members, "identity"), decided.get("rule")
     results = detail.get("results")
     actors = detail.get("actors")
@@ -95,21 +96,21 @@ def row(leaf: Leaf, patient_type: str = PATIENT, signed: int | None = None) -> R
         who=_who(members, detail),
         caller=_named(identity, part(detail, "identity")) if "type" in identity else "",
         actors=" ".join(map(str, actors)) if isinstance(actors, list) else "",
-        via=text(identity.get("via")),
-        pep=text(members.get("pep")),
-        door=text(members.get("door")),
-        client=text(part(members, "client").get("id")),
-        action=text(act.get("action")),
-        resource=_named(res, part(detail, "res")),
-        patient=_patient(members, res, detail, patient_type),
-        effect=text(decided.get("effect")),
-        reason=text(decided.get("reason")),
-        status=text(decided.get("status")),
+        via=text(identity, "via"),
+        pep=text(members, "pep"),
+        door=text(members, "door"),
+        client=text(members, "client", "id"),
+        action=told(leaf, "act", "action"),
+        resource=_named(part(members, "res"), part(detail, "res")),
+        patient=_patient(leaf, patient_type),
+        effect=text(decided, "effect"),
+        reason=text(decided, "reason"),
+        status=text(decided, "status"),
         rules=tuple(map(str, rules)) if isinstance(rules, list) else (),
-        purpose=text(part(members, "pou").get("asserted")),
+        purpose=told(leaf, "pou", "asserted"),
         decision=leaf.id,
-        request_id=text(part(members, "ctx").get("request_id")),
-        trace=text(part(members, "ctx").get("trace")),
+        request_id=text(members, "ctx", "request_id"),
+        trace=text(members, "ctx", "trace"),
         results=len(results) if isinstance(results, list) else None,
         count=count if isinstance(count := members.get("count", 1), int) else 1,
         detail="" if leaf.opened == CLEAR else leaf.opened,
@@ -121,30 +122,30 @@ def row(leaf: Leaf, patient_type: str = PATIENT, signed: int | None = None) -> R
     )
 
 
-def text(value: object) -> str:
-    return "" if value is None else str(value)
-
-
 def _who(members: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
     if "sub" in members:
         return _named(part(members, "sub"), part(detail, "sub"))
     refused = part(members, "refused_token")
     if "type" in refused:
         return f"{_named(refused, part(detail, 'refused_token'))} (of a token that does not count)"
-    return text(members.get("by"))
+    return text(members, "by")
 
 
 def _named(clear: Mapping[str, Any], hidden: Mapping[str, Any]) -> str:
-    name = clear.get("id", hidden.get("id", clear.get("id_p")))
-    return " ".join(each for each in (text(clear.get("type")), text(name)) if each)
+    kind = text(clear, "type")
+    kind = (text(hidden, "type") or kind) if kind == STRANGE else kind
+    name = text(clear, "id") or text(hidden, "id") or text(clear, "id_p")
+    return " ".join(each for each in (kind, name) if each)
 
 
-def _patient(members: Mapping[str, Any], res: Mapping[str, Any], detail: Mapping[str, Any], patient_type: str) -> str:
+def _patient(leaf: Leaf, patient_type: str) -> str:
+    members, detail = leaf.members, leaf.detail
+    res, itself = part(members, "res"), told(leaf, "res", "type") == patient_type
     for found in (
         part(detail, "patient").get("id"),
-        part(detail, "res").get("id") if res.get("type") == patient_type else None,
+        part(detail, "res").get("id") if itself else None,
         res.get("patient_p", members.get("patient_p")),
-        res.get("id_p") if res.get("type") == patient_type else None,
+        res.get("id_p") if itself else None,
     ):
         if found is not None:
             return str(found)

@@ -199,6 +199,10 @@ def test_names_that_somebody_made_up_stand_in_the_detail_and_are_found(tmp_path:
         if "patient" not in asked:
             assert found(tmp_path, Locks(locked=("d",)), **asked)[1].unjudged == {"locked": 1}
     assert ids(tmp_path, Locks(), action="read") == ids(tmp_path, Locks(), subject="user/nina") == []
+    [opened] = [row(each) for each in search(tmp_path, Asked(), Locks()).hits()]
+    assert (opened.action, opened.who, opened.resource, opened.patient) == ("peek", "ghost nina", "Chart r1", "pat-1")
+    [closed] = [row(each) for each in search(tmp_path, Asked(), Locks(locked=("d",))).hits()]
+    assert (closed.action, closed.resource) == ("?", f"? {name(1, 'Chart', 'r1')}")
 
 
 def test_a_text_that_is_written_in_another_way_is_found(tmp_path: Path) -> None:
