@@ -16,7 +16,7 @@ FROM python:3.12-slim-bookworm
 # A numeric user, so that `runAsNonRoot` can be checked by an orchestrator.
 RUN groupadd --system --gid 10001 pdp \
  && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin pdp \
- && install -d -o pdp -g pdp -m 0700 /var/lib/pdp/audit /var/lib/pdp/state
+ && install -d -o pdp -g pdp -m 0700 /var/lib/pdp/audit /var/lib/pdp/state /var/lib/pdp/keys /var/lib/pdp/privacy
 COPY --from=build /opt/pdp /opt/pdp
 COPY policies /etc/pdp/policies
 # Outside loopback the service starts only with a secret for its enforcement points: mount one at this path,
@@ -35,8 +35,8 @@ ENV PATH=/opt/pdp/bin:$PATH \
     PDP_PEP_SECRET_FILE=/run/secrets/pdp-pep
 USER 10001:10001
 # Both outlive the container: the record of every decision, with the keys that sign and encrypt it unless
-# PDP_AUDIT_KEYS_DIR, PDP_AUDIT_PRIVACY_DIR and PDP_AUDIT_MASTER_KEY_FILE put them on other volumes (docs/operations.md);
-# and which sessions are over.
+# PDP_AUDIT_KEYS_DIR, PDP_AUDIT_PRIVACY_DIR and PDP_AUDIT_MASTER_KEY_FILE put them on other volumes
+# (/var/lib/pdp/keys, /var/lib/pdp/privacy are there for them, docs/operations.md); and which sessions are over.
 VOLUME ["/var/lib/pdp/audit", "/var/lib/pdp/state"]
 EXPOSE 8181 9191
 STOPSIGNAL SIGTERM

@@ -68,7 +68,7 @@ class Record:
     who: Who | None = None  # None: nobody was established, the enforcement point names the subject
     found: Found | None = None  # of a search; `decision` is then an allow where anything was found
     refused: Refused | None = None  # instead of `who`
-    method: str = ""  # of HTTP, at proxy doors; one of `METHODS`, or "other"
+    method: str = ""  # of HTTP, at proxy doors; one of `pdp.audit.verb.METHODS`, or "other"
     route: str = ""  # the pattern that the path fits, never the path
     purpose: str = ""  # that the request asserts, as far as that is believed
     strange: Sequence[str] = ()  # members that would hold a name which no schema has: `sub`, `act`, `res`, `pou`
