@@ -77,6 +77,11 @@ def weaknesses(settings: Settings) -> list[str]:
             found.append(f"{path} holds a secret and may be read or written by others (chmod 600)")
     if "grpc_listen" in settings.given and settings.grpc_listen.port and not port.wanted(settings):
         found.append(f"grpc_listen: nothing listens on {settings.grpc_listen}, since no profile has the door `grpc`")
+    found += [
+        f"[ship.{each.name}]: records may leave this machine in clear (trust_plain_text_network)"
+        for each in settings.shipping
+        if each.trust_plain_text_network
+    ]
     return found
 
 

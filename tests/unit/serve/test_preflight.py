@@ -191,3 +191,12 @@ def test_a_port_in_use_makes_no_keys(directory: Path, capsys: pytest.CaptureFixt
         assert main(["serve"]) == 2
     assert "http_listen" in "".join(capsys.readouterr())
     assert everything(directory) == before
+
+
+def test_a_target_that_is_told_in_clear_is_warned_of(directory: Path) -> None:
+    to = '[ship.siem]\nkind = "syslog"\nurl = "{}"\n'
+    plain = settings(directory, to.format("tcp://10.0.0.1:514") + "trust_plain_text_network = true")
+    assert any("[ship.siem]" in each and "in clear" in each for each in preflight.weaknesses(plain))
+    assert not any(
+        "[ship." in each for each in preflight.weaknesses(settings(directory, to.format("tls://siem.example")))
+    )
