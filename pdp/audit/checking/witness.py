@@ -6,7 +6,6 @@ that it cosigned, which is durable before the cosignature leaves. It never sees 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from pdp.audit.tree.checkpoint import Checkpoint
 from pdp.audit.tree.cosign import Cosigner
 from pdp.audit.tree.merkle import HASH_BYTES, ProofError
 from pdp.audit.tree.note import BadSignature, Note, NoteError, UnknownSigner, VerifierKey
+from pdp.audit.tree.sealer import locked
 
 MAX_BODY: Final = 1 << 20
 MAX_LINES: Final = 63
@@ -84,7 +84,7 @@ class Witness:
         self._files = files or Files()
         try:
             self._files.need(directory)
-            self._lock = _locked(directory / "lock")
+            self._lock = locked(directory / "lock", "another witness is at work there")
             self._logs = {origin: self._log(directory, origin, keys) for origin, keys in origins.items()}
         except OSError as error:
             raise EvidenceError(f"{directory} cannot be used: {error.strerror}") from error
@@ -233,13 +233,3 @@ def _request(body: bytes) -> tuple[int, list[bytes], Note, Checkpoint]:
         return int(old), path, found, checkpoint.head(found.text)
     except (NoteError, UnicodeDecodeError) as error:
         raise Refused(400, f"{error}\n") from error
-
-
-def _locked(path: Path) -> int:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(file)
-        raise EvidenceError("another witness is at work there") from error
-    return file

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from pdp import __version__
-from pdp.audit.export.fact import DECISIONS, Fact
+from pdp.audit.export.fact import DECISIONS, Fact, given
 from pdp.audit.record import stamp
 
 VERSION: Final = "9.1.0"
@@ -77,8 +77,3 @@ def _ours(fact: Fact) -> dict[str, Any]:
         obligations=list(fact.obligations),
         count=fact.deed.count if fact.deed.count > 1 else 0,
     )
-
-
-def given(**said: Any) -> dict[str, Any]:
-    """What is there of it."""
-    return {name: value for name, value in said.items() if value}

@@ -74,3 +74,8 @@ def _listed(said: Mapping[str, Any], part: str, name: str) -> list[Any]:
     found = said.get(part)
     listed = found.get(name) if isinstance(found, Mapping) else None
     return listed if isinstance(listed, list) else []
+
+
+def given(**said: Any) -> dict[str, Any]:
+    """What is there of it."""
+    return {name: value for name, value in said.items() if value}

@@ -13,7 +13,7 @@ import orjson
 
 from pdp import __version__
 from pdp.audit.asking.deeds import Name
-from pdp.audit.export.fact import DECISIONS, VERBS, Fact
+from pdp.audit.export.fact import DECISIONS, VERBS, Fact, given
 
 VERSION: Final = "1.8.0"
 ACTIVITIES: Final = {"C": 1, "R": 2, "U": 3, "D": 4}
@@ -63,7 +63,7 @@ def _activity(fact: Fact) -> dict[str, Any]:
     if fact.deed.effect:
         event |= _control(fact)
     if fact.method or fact.request:
-        event["http_request"] = _given(http_method=fact.method, uid=fact.request)
+        event["http_request"] = given(http_method=fact.method, uid=fact.request)
     if fact.trace:
         event["trace"] = {"uid": fact.trace}
         event["metadata"]["profiles"].append("trace")
@@ -83,14 +83,14 @@ def _control(fact: Fact) -> dict[str, Any]:
         "authorizations": [
             {
                 "decision": decision,
-                "policy": _given(uid=rule, name=rule, version=fact.deed.digest) | {"is_applied": True},
+                "policy": given(uid=rule, name=rule, version=fact.deed.digest) | {"is_applied": True},
             }
             for rule in fact.deed.rules
         ]
         or [{"decision": decision}],
         "status_id": 1 if fact.deed.allowed else 2,
         "status": "Success" if fact.deed.allowed else "Failure",
-        **_given(status_code=fact.deed.reason, status_detail=fact.deed.status or fact.deed.reason),
+        **given(status_code=fact.deed.reason, status_detail=fact.deed.status or fact.deed.reason),
     }
 
 
@@ -145,7 +145,7 @@ def _base(fact: Fact, category: int, kind: int, activity: int, severity: int) ->
             "original_event_uid": leaf.receipt,
             "event_code": fact.leaf.kind,
             "profiles": ["security_control"] if fact.deed.effect else [],
-            **_given(correlation_uid=fact.leaf.id),
+            **given(correlation_uid=fact.leaf.id),
         },
     }
     if fact.deed.count > 1:
@@ -158,7 +158,7 @@ def _base(fact: Fact, category: int, kind: int, activity: int, severity: int) ->
 
 
 def _actor(fact: Fact) -> dict[str, Any]:
-    actor: dict[str, Any] = _given(app_uid=fact.deed.client, app_name=fact.pep or "-")
+    actor: dict[str, Any] = given(app_uid=fact.deed.client, app_name=fact.pep or "-")
     if fact.deed.who.id:
         actor["user"] = {"uid": fact.deed.who.id, "type": fact.deed.who.kind}
     if fact.issuer:
@@ -177,12 +177,8 @@ def _resources(fact: Fact) -> list[dict[str, Any]]:
 
 def _resource(name: Name, role: int) -> dict[str, Any]:
     labels = ["pseudonym"] if name.hidden else []
-    return _given(type=name.kind, uid=name.id) | {"role_id": role, **({"labels": labels} if labels else {})}
+    return given(type=name.kind, uid=name.id) | {"role_id": role, **({"labels": labels} if labels else {})}
 
 
 def _policy(fact: Fact) -> dict[str, Any]:
-    return _given(uid=fact.deed.digest, version=fact.data) | {"name": "policy set", "is_applied": bool(fact.deed.rules)}
-
-
-def _given(**said: str) -> dict[str, Any]:
-    return {name: value for name, value in said.items() if value}
+    return given(uid=fact.deed.digest, version=fact.data) | {"name": "policy set", "is_applied": bool(fact.deed.rules)}

@@ -480,12 +480,12 @@ def _given(run: list[tuple[Position, Frame]], _: Position) -> _Frames:
     return iter(run)
 
 
-def locked(path: Path) -> int:
-    """Be the only one who seals, until the file is closed. Raises EvidenceError and OSError."""
+def locked(path: Path, busy: str = "another sealer is at work") -> int:
+    """Be the only one at work there, until the file is closed. Raises EvidenceError, which says `busy`, and OSError."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(file)
-        raise EvidenceError("another sealer is at work") from error
+        raise EvidenceError(busy) from error
     return file
