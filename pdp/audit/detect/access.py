@@ -14,6 +14,7 @@ from pdp.audit.asking.asked import PATIENT
 from pdp.audit.asking.deeds import NOBODY, Name, deed, is_deed, text
 from pdp.audit.detect.context import Context
 from pdp.audit.leaf import Leaf, Opener
+from pdp.audit.record import STRANGE
 
 MAX_NAMED: Final = 2_000
 """Ids of one search that are looked at."""
@@ -104,14 +105,14 @@ class Reading:
             leaf.seq,
             time,
             place,
-            who.kind,
+            _clear(leaf, "sub", "type", who.kind),
             subject.id,
             patient.id,
             resource.kind,
             resource.id,
             one.action,
             one.verb,
-            one.purpose,
+            _clear(leaf, "pou", "asserted", one.purpose),
             one.allowed or one.leaf.kind == "decision.results",
             one.reason,
             one.rules,
@@ -143,3 +144,8 @@ class Reading:
             return Name(PATIENT, resource.id, resource.hidden)
         owner, _ = self._context.things.get((resource.kind, resource.id), ("", frozenset()))
         return Name(PATIENT, owner)
+
+
+def _clear(leaf: Leaf, part: str, name: str, opened: str) -> str:
+    """A name that somebody made up stays the mark that the clear part has: findings and alerts repeat it."""
+    return STRANGE if text(leaf.members, part, name) == STRANGE else opened

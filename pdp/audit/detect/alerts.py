@@ -13,10 +13,13 @@ import hmac
 import http.client
 import json
 import os
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from threading import Event, Timer
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -91,9 +94,11 @@ class Webhook:
             else:
                 line = http.client.HTTPConnection(host, port, timeout=self._to.timeout_seconds)
             try:
-                line.request("POST", parts.path or "/", data, self._headers(name, data, int(now)))
-                answer = line.getresponse()
-                answer.read(READ)
+                line.connect()
+                with _no_longer(line.sock, self._to.timeout_seconds):
+                    line.request("POST", parts.path or "/", data, self._headers(name, data, int(now)))
+                    answer = line.getresponse()
+                    answer.read(READ)
             finally:
                 line.close()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -113,22 +118,55 @@ class Webhook:
         return made
 
 
+@contextmanager
+def _no_longer(line: socket.socket, seconds: float) -> Iterator[None]:
+    """Ends the connection then: who sends a byte now and then never makes one read wait too long, and yet all of them.
+
+    Raises TimeoutError: what was cut off here is no answer, whatever it looked like. `line` may be TLS; shut down is
+    what lies under it, which is what wakes who reads.
+    """
+    over = Event()
+
+    def shut() -> None:
+        over.set()
+        with suppress(OSError):
+            socket.socket.shutdown(line, socket.SHUT_RDWR)
+
+    end = Timer(seconds, shut)
+    end.daemon = True
+    end.start()
+    try:
+        yield
+    finally:
+        end.cancel()
+    if over.is_set():
+        raise TimeoutError
+
+
 class Lines:
-    """One file, a JSON object a line, synced. Made with mode 0600."""
+    """One file, a JSON object a line, synced. Made with mode 0600. A line that was cut is ended before the next."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def put(self, _name: str, data: bytes, _now: float) -> None:
         try:
-            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                os.write(file, data + b"\n")
+                left = data + b"\n" if _whole(file) else b"\n" + data + b"\n"
+                while left:
+                    left = left[os.write(file, left) :]
                 os.fsync(file)
             finally:
                 os.close(file)
         except OSError as error:
             raise AlertError(f"the file cannot be written: {error.strerror}") from None
+
+
+def _whole(file: int) -> bool:
+    """Does it end with a line that has one?"""
+    end = os.fstat(file).st_size
+    return not end or os.pread(file, 1, end - 1) == b"\n"
 
 
 class Sysloged:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,64 @@ def test_a_webhook_over_tls_believes_no_certificate_that_it_does_not_know(tmp_pa
     with desk() as there, pytest.raises(AlertError, match="nobody takes it"):
         Webhook(to(there.url.replace("http:", "https:"))).put("a", b"{}", NOW)
     assert there.came == []
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """Somebody who begins to answer, and never ends: a byte at a time, each soon enough."""
+    server = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def drip() -> None:
+        line, _ = server.accept()
+        with line, suppress(OSError):
+            line.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+            while not ended.wait(0.05):
+                line.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+    finally:
+        ended.set()
+        thread.join()
+        server.close()
+
+
+def test_a_webhook_that_answers_a_byte_at_a_time_is_given_up_in_time(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with dripping() as url, pytest.raises(AlertError, match="nobody takes it"):
+        Webhook(to(url, timeout_seconds=1)).put("a", b"{}", NOW)
+    assert time.monotonic() - begun < 5
+
+
+def test_after_a_line_that_was_cut_the_next_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_text('{"v":1,"ki')
+    outbox = Outbox(tmp_path / "outbox.json", (To("kept", file=path),))
+    outbox.add(alert(tmp_path), NOW)
+    outbox.deliver(NOW)
+    cut, whole = path.read_text().splitlines()
+    assert (cut, json.loads(whole)["kind"]) == ('{"v":1,"ki', "alert")
+
+
+def test_names_that_somebody_made_up_are_in_no_alert(tmp_path: Path) -> None:
+    house = House(tmp_path, *(patient(f"p-{number}") for number in range(30)))
+    made_up = {"sub": {"type": "John Doe", "id": "one"}, "pou": {"asserted": "for John Doe"}}
+    leaves = [
+        access("one", f"p-{number}", NOON + number, kind="?", purpose="?", allowed=False, detail=made_up)
+        for number in range(30)
+    ]
+    leaves += [
+        access(of=f"p-{number}", time=NOON + number, purpose="?", detail={"pou": made_up["pou"]})
+        for number in range(30)
+    ]
+    report = house.run(leaves)
+    assert {each.type for each in report.findings} == {"?", "user"}
+    assert report.alerts
+    assert not [each for each in report.findings if "John" in each.because + each.type]
+    assert not [each for each in report.alerts if "John" in json.dumps(body(each, False))]
 
 
 def test_a_file_behind_a_link_is_not_written(tmp_path: Path) -> None:
