@@ -20,9 +20,11 @@ _CLOSED: Final = frozenset({"closed"})
 def silence(rule: Rule, state: State, event: Event, facts: Facts) -> Iterator[Hit]:
     """M20: a stream that misses heartbeats, a clock that goes back or ahead, and what the log reports of itself."""
     yield from _clock(rule, state, event, facts)
-    yield from _missing(rule, state, event)
+    if event.stream:  # Under "" stands when all of them were looked at.
+        yield from _missing(rule, state, event)
     if isinstance(event, Note):
-        _beat(state, event)
+        if event.stream:
+            _beat(state, event)
         said = text(event.said, "event")
         if event.kind == "audit.status" and said in rule.names("events"):
             yield Hit(STREAM, event.stream, "", rule.points, f"the log reports: {said}", (event.place,))

@@ -7,6 +7,8 @@ their old ids.
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,7 @@ from pdp.audit.detect.alerts import Outbox, kept, written
 from pdp.audit.detect.context import Context
 from pdp.audit.detect.detector import HABIT, Detector
 from pdp.audit.detect.finding import Alert, Finding
-from pdp.audit.detect.rules import Rules, load
+from pdp.audit.detect.rules import Rules, RulesError, load
 from pdp.audit.detect.sealed import sealed
 from pdp.audit.detect.tables import ContextError
 from pdp.audit.detect.told import CASE, FINDING, Teller, identity
@@ -31,6 +33,8 @@ OUTBOX: Final = "outbox.json"
 BATCH: Final = 2_000
 SAVED_SECONDS: Final = 60.0
 LOOKED_SECONDS: Final = 60.0
+TOLD_SECONDS: Final = 30.0
+"""Of one step, for alerts: who takes each of them slowly does not keep the log from being looked at."""
 DAY: Final = 86_400_000_000
 
 
@@ -46,7 +50,7 @@ class Watch:
         to: tuple[To, ...],
     ) -> None:
         self._directory, self._opener, self._said = directory, opener, said
-        self._rules: Rules = load(said.rules)
+        self._rules = _rules_of(said)
         self._teller = Teller(directory, origin)
         self.outbox = Outbox(directory / DIRECTORY / OUTBOX, to)
         self.detector: Detector | None = None
@@ -71,7 +75,8 @@ class Watch:
         more = self.next < sealed_size(self._directory)
         if not more:  # The sealer takes from every writer at once: who is read to the end has them all.
             self._told(self.detector.until(int(now * 1_000_000) - self._rules.margin), now)
-        if self.outbox.deliver(now):
+        end = time.monotonic() + TOLD_SECONDS
+        if self.outbox.deliver(now, lambda: time.monotonic() < end):
             self.outbox.save()
         if now - self._saved >= SAVED_SECONDS:
             self.save(now)
@@ -162,11 +167,13 @@ class Watch:
         self.next = int((said or {})["next"])
 
     def _stamped(self) -> tuple[tuple[str, int, int], ...]:
+        """What the files look like. One that goes while we look is not there."""
         found = []
         for directory in (self._said.context, self._said.data):
-            for path in sorted(directory.iterdir()) if directory is not None and directory.is_dir() else ():
-                seen = path.stat()
-                found.append((str(path), seen.st_mtime_ns, seen.st_size))
+            for path in _files(directory):
+                with suppress(FileNotFoundError):
+                    seen = path.stat()
+                    found.append((str(path), seen.st_mtime_ns, seen.st_size))
         return tuple(found)
 
     def _since(self, time: int) -> int:
@@ -185,6 +192,20 @@ class Watch:
         for leaf in sealed(self._directory, self._opener, index):
             return leaf
         raise EvidenceError("a record is missing; see `pdp audit verify`")
+
+
+def _rules_of(said: Watching) -> Rules:
+    try:
+        return load(said.rules)
+    except RulesError as error:
+        raise EvidenceError(f"the rules cannot be used: {error}") from error
+
+
+def _files(directory: Path | None) -> list[Path]:
+    try:
+        return [] if directory is None else sorted(directory.iterdir())
+    except OSError:
+        return []  # Whoever loads the context says so.
 
 
 def _case(leaf: Leaf) -> tuple[str, int]:

@@ -312,3 +312,10 @@ def test_the_report_says_all_of_it_for_people_and_programs(tmp_path: Path) -> No
     assert "14.3 % explained" in text
     assert "not judged: M9: needs schedule" in text
     assert "somebody whom the patient keeps away" in text
+
+
+def test_a_record_of_a_stream_without_a_name_stops_nobody(tmp_path: Path) -> None:
+    strange = [record("heartbeat", NOON + number * HOUR, "", every=60) for number in range(4)]
+    house = House(tmp_path, patient("p", excludes=["ann"]))
+    report = house.run([access(time=NOON - HOUR), *strange, access(of="p", time=NOON + 5 * HOUR)])
+    assert "M18" in {each.rule for each in report.findings}

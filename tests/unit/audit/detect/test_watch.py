@@ -233,3 +233,10 @@ def test_without_keys_a_case_has_pseudonyms_and_no_note(site: Site) -> None:
     (known,) = cases(leaves(site.directory, PLAIN)).values()
     assert known.who in site.opener.names("user", "ann")
     assert known.findings[0]["patient"] in site.opener.names("Patient", "pat-1")
+
+
+def test_rules_that_are_none_any_more_are_told_and_end_no_process(site: Site) -> None:
+    rules = site.directory.parent / "broken.toml"
+    rules.write_text("[rule.M1]\nthreshold = 'many'\n")
+    with pytest.raises(EvidenceError, match="the rules cannot be used"):
+        Watch(site.directory, ORIGIN, site.opener, Watching(context=site.house.directory, rules=rules), ())
