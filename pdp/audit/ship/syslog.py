@@ -113,6 +113,7 @@ def _still_open(line: socket.socket) -> None:
     if line.type == socket.SOCK_DGRAM or not select.select([line], [], [], 0)[0]:
         return
     if isinstance(line, ssl.SSLSocket):
+        seconds = line.gettimeout()
         line.settimeout(0.0)
         try:
             if line.recv(1):
@@ -120,7 +121,7 @@ def _still_open(line: socket.socket) -> None:
         except ssl.SSLWantReadError:  # Session tickets of TLS 1.3.
             return
         finally:
-            line.settimeout(None)
+            line.settimeout(seconds)  # Of what is sent next, too.
     elif line.recv(1, socket.MSG_PEEK):
         return
     raise ConnectionResetError("the collector has ended the connection")

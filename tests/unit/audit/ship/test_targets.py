@@ -135,6 +135,22 @@ def test_over_tls_the_certificate_has_to_be_right(tmp_path: Path) -> None:
             line.put(items(1))
 
 
+def test_over_tls_what_is_sent_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    pair = authority.server()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate_file, pair.key_file)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Listener(server, lambda each: context.wrap_socket(each, server_side=True))
+        trust = Trust(authority.certificate_file)
+        line = Collector(Syslog(f"tls://localhost:{server.getsockname()[1]}", trust=trust), 5)
+        line.put(items(1))  # Tickets of TLS 1.3 are read before the next.
+        line.put(items(1))
+        assert line._line is not None
+        assert line._line.gettimeout() == 5
+        line.close()
+
+
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_to_a_socket_of_this_machine_of_either_kind(tmp_path: Path, kind: socket.SocketKind) -> None:
     path = str(tmp_path / "log")
