@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pdp.audit.asking.deeds import text
@@ -132,6 +132,11 @@ class Detector:
                 found[each.id] = f"needs records of kind {SEES[each.kind]}, and there are none"
         if self.facts.unscheduled and "schedule" in self.context.there:
             found["M9 (in part)"] = f"{self.facts.unscheduled} accesses by people who are in no schedule"
+        for name, state in self._states.items():
+            if state.forgotten:
+                found[f"{name} (in part)"] = (
+                    f"{state.forgotten} things were forgotten early: there were too many at once"
+                )
         return found | EXPORT_ONLY
 
     def sizes(self) -> int:
@@ -143,9 +148,11 @@ class Detector:
     def _findings(self, events: Iterable[Event]) -> list[Finding]:
         found: list[Finding] = []
         for event in events:
-            self._see(event)
+            steady = self._steady(event)
+            self._see(steady)
             for rule, kind, state in self._run:
-                for hit in kind(rule, state, event, self.facts):
+                seen = event if rule.kind == "silence" else steady
+                for hit in kind(rule, state, seen, self.facts):
                     new = self._found(rule, hit, event)
                     if new is not None:
                         found.append(new)
@@ -154,6 +161,12 @@ class Detector:
         self.tally.late, self.tally.locked = self._order.late, self._reading.locked
         self.tally.nameless = self._reading.nameless
         return found
+
+    def _steady(self, event: Event) -> Event:
+        """What says it is from the future is of now: no memory of a rule waits for that time to come."""
+        if event.time <= self.facts.now:
+            return event
+        return replace(event, time=self.facts.newest or self.facts.now)
 
     def _see(self, event: Event) -> None:
         tally, facts = self.tally, self.facts

@@ -93,19 +93,28 @@ class Case:
     last: int
     findings: list[Finding] = field(default_factory=list)
     told: int = 0
+    _titles: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _sums: dict[str, list[int]] = field(default_factory=dict, repr=False, compare=False)
+    """Of each rule: the points of the strongest finding, and how many there are. Not each time from all of them."""
+
+    def add(self, finding: Finding) -> None:
+        self.findings.append(finding)
+        self._titles.setdefault(finding.rule, finding.title)
+        self._sums.setdefault(finding.rule, [0, 0])[1] += 1
+        self.grown(finding)
+
+    def grown(self, finding: Finding) -> None:
+        known = self._sums[finding.rule]
+        known[0] = max(known[0], finding.points)
 
     def parts(self, rules: Mapping[str, Rule]) -> list[Part]:
         """The strongest finding of each rule counts whole, each further one what the rule says, up to its most."""
         made = []
-        by_rule: dict[str, list[Finding]] = {}
-        for each in self.findings:
-            by_rule.setdefault(each.rule, []).append(each)
-        for name, found in by_rule.items():
-            strongest = max(each.points for each in found)
+        for name, (strongest, count) in self._sums.items():
             rule = rules.get(name)
-            more = 0 if rule is None else rule.more * (len(found) - 1)
+            more = 0 if rule is None else rule.more * (count - 1)
             most = strongest if rule is None else max(rule.most, strongest)
-            made.append(Part(name, found[0].title, len(found), min(strongest + more, most)))
+            made.append(Part(name, self._titles[name], count, min(strongest + more, most)))
         return sorted(made, key=lambda part: (-part.points, part.rule))
 
     def score(self, rules: Mapping[str, Rule]) -> int:
@@ -117,7 +126,8 @@ class Case:
     @classmethod
     def load(cls, said: list[Any]) -> Case:
         made = cls(*said[:5])
-        made.findings = [Finding.load(each) for each in said[5]]
+        for each in said[5]:
+            made.add(Finding.load(each))
         made.told = said[6]
         return made
 
@@ -146,7 +156,7 @@ class Cases:
             known = self.open[finding.type, finding.who] = Case(
                 name, finding.type, finding.who, finding.first, finding.last
             )
-        known.findings.append(finding)
+        known.add(finding)
         finding.case = known.id
         return known
 
@@ -156,6 +166,7 @@ class Cases:
         if case is None or case.id != finding.case:
             return
         case.last = max(case.last, finding.last)
+        case.grown(finding)
         score = case.score(self._rules)
         if score >= self._alert_score and score >= case.told * AGAIN:
             case.told = score

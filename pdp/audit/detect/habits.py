@@ -81,7 +81,8 @@ def unreviewed(rule: Rule, state: State, event: Event, facts: Facts) -> Iterator
             _reviewed(state, event)
     elif _claimed(event, facts):
         key = f"due\x1f{event.subject}\x1f{event.patient}\x1f{event.time // DAY}"
-        state.marks.setdefault(key, [event.time, *event.place, event.type, event.who, event.patient])
+        if key not in state.marks:
+            state.mark(key, [event.time, *event.place, event.type, event.who, event.patient])
     while state.marks:
         key, (time, index, name, kind, who, patient) = next(iter(state.marks.items()))
         if time + rule.window > facts.newest:

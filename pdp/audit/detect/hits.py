@@ -119,7 +119,7 @@ def marked(state: State, *key: str) -> list[Any] | None:
 
 
 def mark(state: State, said: list[Any], *key: str) -> None:
-    state.marks["\x1f".join(key)] = said
+    state.mark("\x1f".join(key), said)
 
 
 __all__ = [

@@ -48,7 +48,7 @@ def _missing(rule: Rule, state: State, event: Event) -> Iterator[Hit]:
     """A gap that has ended. marks: stream -> [time, microseconds between two heartbeats, was it told]."""
     known = state.marks.get(event.stream)
     if known is None:
-        state.marks[event.stream] = [event.time, 0, False]
+        state.mark(event.stream, [event.time, 0, False])
         return
     time, every, told = known
     if every and not told and event.time - time > rule.threshold * every:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
 
 from pdp.audit.detect.access import Place
 
+T = TypeVar("T")
 DAY: Final = 86_400_000_000
 MAX_ITEMS: Final = 5_000
 """Of one window. A rule that counts to more than this has lost its way."""
 MAX_SET: Final = 5_000
+MAX_KEYS: Final = 50_000
+"""Of one rule. Who asks for ever new things makes a key of each: that ends here, and not when memory does."""
 
 
 class Window:
@@ -101,10 +104,13 @@ class Days:
 
 
 class State:
-    """The memory of one rule, by key. What was quiet for longer than `length` is forgotten."""
+    """The memory of one rule, by key. What was quiet for longer than `length` is forgotten; of too much, what has least
+    in it, the oldest of that first.
+    """
 
     def __init__(self, length: int) -> None:
         self.length = length
+        self.forgotten = 0  # before its time
         self.windows: dict[str, Window] = {}
         self.days: dict[str, Days] = {}
         self.marks: dict[str, list[Any]] = {}  # [time, ...]: whatever else a rule keeps of a key
@@ -113,6 +119,8 @@ class State:
         name = "\x1f".join(key)
         found = self.windows.get(name)
         if found is None:
+            if len(self.windows) >= MAX_KEYS:
+                self._least(self.windows, lambda each: (len(each), each.newest))
             found = self.windows[name] = Window()
         return found
 
@@ -120,8 +128,21 @@ class State:
         name = "\x1f".join(key)
         found = self.days.get(name)
         if found is None:
+            if len(self.days) >= MAX_KEYS:
+                self._least(self.days, lambda each: (len(each.today) + len(each.past), each.day))
             found = self.days[name] = Days()
         return found
+
+    def mark(self, name: str, said: list[Any]) -> None:
+        if name not in self.marks and len(self.marks) >= MAX_KEYS:
+            self._least(self.marks, lambda each: each[0])
+        self.marks[name] = said
+
+    def _least(self, kept: dict[str, T], worth: Callable[[T], Any]) -> None:
+        """Forget a tenth, so that this is seldom to be done."""
+        for name in sorted(kept, key=lambda each: worth(kept[each]))[: max(1, MAX_KEYS // 10)]:
+            del kept[name]
+            self.forgotten += 1
 
     def sweep(self, now: int) -> None:
         before = now - self.length

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pdp.audit.detect import window
 from pdp.audit.detect.detector import Detector
 from pdp.audit.detect.replay import replay
 from pdp.audit.detect.report import Report
@@ -319,3 +320,27 @@ def test_a_record_of_a_stream_without_a_name_stops_nobody(tmp_path: Path) -> Non
     house = House(tmp_path, patient("p", excludes=["ann"]))
     report = house.run([access(time=NOON - HOUR), *strange, access(of="p", time=NOON + 5 * HOUR)])
     assert "M18" in {each.rule for each in report.findings}
+
+
+def test_who_asks_for_ever_new_things_fills_no_memory_and_flushes_out_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "MAX_KEYS", 100)
+    detector = Detector(load(), House(tmp_path).context(), PLAIN, NOW)
+    flood = [
+        access(f"u-{number}", f"q-{number}", NOON + number * MINUTE // 60, allowed=False, client=f"c-{number}")
+        for number in range(2_000)
+    ]
+    slow = [access("eve", f"p-{number * 3}", NOON + number * MINUTE // 6, allowed=False) for number in range(12)]
+    leaves = numbered(sorted([*flood, *slow], key=lambda each: each.time))
+    report = replay(leaves, detector)
+    assert detector.sizes() < 2_000
+    assert ("M2", "eve") in {(each.rule, each.who) for each in report.findings}
+    assert "forgotten early" in detector.not_judged()["M1 (in part)"]
+
+
+def test_an_emergency_from_the_future_hides_no_later_one(tmp_path: Path) -> None:
+    times = [NOON, NOW + 3_000 * DAY, *(NOON + number * DAY for number in range(1, 6)), NOON + 40 * DAY]
+    leaves = [access("ann", f"p-{number}", time, purpose="BTG") for number, time in enumerate(times)]
+    report = House(tmp_path).file("reviews", "staff,patient,at,reason").run(leaves)
+    assert "M8-review" in {each.rule for each in report.findings}

@@ -236,6 +236,7 @@ def test_without_keys_a_case_has_pseudonyms_and_no_note(site: Site) -> None:
 
 
 def test_rules_that_are_none_any_more_are_told_and_end_no_process(site: Site) -> None:
+    site.accesses("pat-1")
     rules = site.directory.parent / "broken.toml"
     rules.write_text("[rule.M1]\nthreshold = 'many'\n")
     with pytest.raises(EvidenceError, match="the rules cannot be used"):
