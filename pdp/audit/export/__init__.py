@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pdp.audit.export import cef, ecs, fhir, ocsf, table
-from pdp.audit.export.fact import Fact, fact
+from pdp.audit.export.fact import Fact, Whole, fact
 from pdp.audit.leaf import Leaf
 
 RAW: Final = "raw"
@@ -21,6 +21,8 @@ FORMATS: Final[dict[str, Callable[[Fact], bytes]]] = {
     "cef": cef.encoded,
     "csv": table.encoded,
 }
+WHOLE: Final = ("fhir", "fhir-access")
+"""In which what goes on says what it goes on with. Not of what is shipped: that does not hang on where it began."""
 
 
 def encoder(name: str, identities: bool = False) -> Callable[[Leaf], bytes]:
@@ -31,6 +33,9 @@ def encoder(name: str, identities: bool = False) -> Callable[[Leaf], bytes]:
     if name == RAW:
         return lambda leaf: leaf.payload
     make = FORMATS[name]
+    if name in WHOLE:
+        whole = Whole()
+        return lambda leaf: make(fact(whole.of(leaf), identities))
     return lambda leaf: make(fact(leaf, identities))
 
 

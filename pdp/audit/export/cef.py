@@ -45,6 +45,8 @@ def encoded(fact: Fact) -> bytes:
         "cs4": fact.leaf.receipt,
         "cs5Label": "program",
         "cs5": fact.deed.digest,
+        "cs6Label": "results",
+        "cs6": " ".join(each.id for each in fact.results),
         "cnt": str(fact.deed.count) if fact.deed.count > 1 else "",
     }
     extension = " ".join(f"{key}={_valued(value)}" for key, value in said.items() if _told(said, key, value))

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from pdp.audit.asking.asked import PATIENT
 from pdp.audit.asking.deeds import NOBODY, Deed, Name, deed, text
-from pdp.audit.leaf import Leaf
+from pdp.audit.leaf import CLEAR, Leaf
 from pdp.audit.record import DECISION, RESULTS
 
 DECISIONS: Final = frozenset({DECISION, RESULTS})
+SEARCHES: Final = 1_000
 VERBS: Final = {"C": "create", "R": "read", "U": "update", "D": "delete", "E": "execute", "Q": "query", "T": "disclose"}
 
 
@@ -47,6 +48,27 @@ class Fact:
         """Whose data it is about; of a search for patients, each that was found."""
         found = self.results if self.deed.searched == PATIENT else ()
         return ((self.deed.patient,) if self.deed.patient != NOBODY else ()) + found
+
+
+class Whole:
+    """A search that found much goes on in further records, which name alone what was found: they are told with the rest
+    of what the first one says. Remembers the first ones, the last `SEARCHES` of them.
+    """
+
+    def __init__(self) -> None:
+        self._firsts: dict[str, Leaf] = {}
+
+    def of(self, leaf: Leaf) -> Leaf:
+        if leaf.kind == DECISION and "search" in leaf.members:
+            self._firsts.pop(leaf.id, None)
+            self._firsts[leaf.id] = leaf
+            if len(self._firsts) > SEARCHES:
+                del self._firsts[next(iter(self._firsts))]
+        first = self._firsts.get(leaf.id) if leaf.kind == RESULTS else None
+        if first is None or first.stream != leaf.stream:
+            return leaf
+        detail = {**first.detail, **leaf.detail} if leaf.opened == CLEAR else leaf.detail
+        return replace(leaf, members={**first.members, **leaf.members}, detail=detail)
 
 
 def fact(leaf: Leaf, identities: bool = False) -> Fact:

@@ -17,7 +17,7 @@ import orjson
 
 from pdp.audit.asking.deeds import NOBODY, Name
 from pdp.audit.export.fact import DECISIONS, Fact
-from pdp.audit.record import stamp
+from pdp.audit.record import RESULTS, stamp
 
 DCM: Final = "http://dicom.nema.org/resources/ontology/DCM"
 ENTITY: Final = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
@@ -88,7 +88,7 @@ def _decision(fact: Fact, patient: Name) -> dict[str, Any]:
         "subtype": [_coding(f"{BALP}/CodeSystem/AuthZsubType", "AuthZ-Role")],
         "action": "E",
         "recorded": stamp(fact.leaf.time),
-        "outcome": "0" if fact.deed.allowed else "8",
+        **({"outcome": "0" if fact.deed.allowed else "8"} if fact.deed.effect or fact.leaf.kind != RESULTS else {}),
         "outcomeDesc": f"{why}: {', '.join(fact.deed.rules)}" if fact.deed.rules else why or "results of a search",
         **_purposes(fact, "purposeOfEvent"),
         "agent": agents,
@@ -178,6 +178,7 @@ def _of_decision(fact: Fact) -> dict[str, Any]:
         "program": fact.deed.digest,
         "data": fact.data,
         "rules": " ".join(fact.deed.rules),
+        "count": str(fact.deed.count) if fact.deed.count > 1 else "",
     }
     return {
         "type": _coding(ENTITY, "4", "Other"),

@@ -167,6 +167,33 @@ def test_a_search_for_patients_is_one_event_for_each_of_them() -> None:
     assert len(export.encoder("fhir")(searched).split(b"\n")) == 1
 
 
+@pytest.mark.parametrize("name", ["fhir", "fhir-access"])
+def test_what_a_search_found_beyond_its_first_record_is_told_as_what_it_found_first(name: str) -> None:
+    make = export.encoder(name, identities=True)
+    first = leaf(
+        {"sub": {"id": "dr-osei"}, "results": ["pat-1"]},
+        search={"for": "resource", "found": 2},
+        res={"type": "Patient"},
+        act={"action": "search", "verb": "Q"},
+    )
+    said = {"stream": first.stream, "seq": 8, "id": first.id, "kind": "decision.results", "ts": "2026-03-03T12:00:00Z"}
+    rest = Leaf(4, json.dumps(said).encode(), said, {"results": ["pat-2"]})
+    events = [json.loads(make(each)) for each in (first, rest)]
+    people = [entity["what"] for event in events for entity in event["entity"] if entity["type"]["code"] == "1"]
+    assert [each["identifier"]["value"] for each in people] == ["pat-1", "pat-2"]
+    assert [each["outcome"] for each in events] == ["0", "0"]
+    alone = export.encoder(name, identities=True)(rest)
+    assert not alone or "outcome" not in json.loads(alone)
+
+
+def test_of_a_search_cef_says_each_result_and_fhir_how_many_refusals_a_record_stands_for() -> None:
+    searched = leaf({"results": ["pat-1", "pat-2"]}, search={"for": "resource", "found": 2}, res={"type": "Patient"})
+    assert b"cs6=pat-1 pat-2" in export.encoder("cef", identities=True)(searched)
+    assert b"pat-1" not in export.encoder("cef")(searched)
+    details = one("fhir", leaf(effect="deny", count=40))["entity"][-1]["detail"]
+    assert {"type": "count", "valueString": "40"} in details
+
+
 def test_cef_escapes_what_has_a_meaning_there() -> None:
     line = cef(fact(leaf(pep="a=b|c\\d\ne", client={"id": "x\ty"}))).decode()
     head, _, extension = line.partition("|care-team")[0].partition("deviceFacility=")
