@@ -43,7 +43,7 @@ def add(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pdp.audit.evidence import EvidenceError
-    from pdp.audit.export import encoder, header
+    from pdp.audit.export import InClear, encoder, header
     from pdp.audit.leaf import CLEAR, PLAIN, leaves
 
     where = directory(args.directory)
@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
                     write(line)
                     written += 1
                     locked += args.identities and leaf.opened != CLEAR
+    except InClear as error:
+        raise Failure(str(error), "--identities, where that is meant") from error
     except EvidenceError as error:
         raise Failure(str(error), "`pdp audit verify` says more", FINDINGS) from error
     finally:

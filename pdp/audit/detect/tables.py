@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -76,6 +77,10 @@ def rows(path: Path, columns: Sequence[str], problems: list[str]) -> Iterator[Ro
             missing = [each for each in columns if each not in head]
             if missing:
                 problems.append(f"{path.name}: no column {', '.join(missing)}")
+                return
+            twice = [each for each, times in Counter(head).items() if each and times > 1]
+            if twice:
+                problems.append(f"{path.name}: more than one column {', '.join(twice[:5])}")
                 return
             for line in lines:
                 if not line:

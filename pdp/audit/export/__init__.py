@@ -8,9 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from pdp.audit.evidence import EvidenceError
 from pdp.audit.export import cef, ecs, fhir, ocsf, table
 from pdp.audit.export.fact import Fact, Whole, fact
-from pdp.audit.leaf import Leaf
+from pdp.audit.leaf import PLAIN, Leaf
+
+
+class InClear(EvidenceError):
+    """A record may not leave as it is: nobody asked for identities, and they stand in it."""
+
 
 RAW: Final = "raw"
 FORMATS: Final[dict[str, Callable[[Fact], bytes]]] = {
@@ -28,10 +34,10 @@ WHOLE: Final = ("fhir", "fhir-access")
 def encoder(name: str, identities: bool = False) -> Callable[[Leaf], bytes]:
     """What makes lines of a record, without the last line's end; b"" for a record that this format leaves out.
 
-    Raises KeyError for an unknown format.
+    Raises KeyError for an unknown format. What is made raises EvidenceError: it may not leave so.
     """
     if name == RAW:
-        return lambda leaf: leaf.payload
+        return lambda leaf: _raw(leaf, identities)
     make = FORMATS[name]
     if name in WHOLE:
         whole = Whole()
@@ -42,3 +48,12 @@ def encoder(name: str, identities: bool = False) -> Callable[[Leaf], bytes]:
 def header(name: str) -> bytes:
     """The line before all others; b"" where there is none."""
     return table.header() if name == "csv" else b""
+
+
+def _raw(leaf: Leaf, identities: bool) -> bytes:
+    """Unchanged, or not at all: a detail that was written in clear leaves only with whom it names."""
+    if not identities and PLAIN.open(leaf.members)[0]:
+        raise InClear("the details of this log are in clear: unchanged, it says who")
+    if b"\n" in leaf.payload:
+        raise EvidenceError("a record is more than one line")
+    return leaf.payload

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pdp.audit.ship.destination import Folder
-from pdp.audit.ship.target import Item, ShipError
+from pdp.audit.ship.target import Contradicted, Item, ShipError
 
 NAME: Final = "records.jsonl"
 CHUNK: Final = 65_536
@@ -25,6 +25,8 @@ class Lines:
         self._most = where.rotate_megabytes * 1_048_576
 
     def put(self, batch: Sequence[Item]) -> None:
+        if any(b"\n" in each.body for each in batch):
+            raise Contradicted("a record is more than one line: no writer of ours made it")
         try:
             self._put(b"".join(each.body + b"\n" for each in batch))
         except OSError as error:

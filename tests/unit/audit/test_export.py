@@ -12,6 +12,7 @@ import pytest
 from fhir.resources.R4B.auditevent import AuditEvent
 
 from pdp.audit import export
+from pdp.audit.evidence import EvidenceError
 from pdp.audit.export.cef import encoded as cef
 from pdp.audit.export.fact import fact
 from pdp.audit.leaf import CLEAR, LOCKED, Leaf
@@ -237,3 +238,18 @@ def test_a_record_of_another_shape_is_no_fault(name: str, more: dict[str, Any]) 
 def test_an_unknown_format_is_an_error() -> None:
     with pytest.raises(KeyError):
         export.encoder("xml")
+
+
+def test_unchanged_leaves_no_detail_in_clear_unless_identities_are_asked_for() -> None:
+    members = {**leaf().members, "detail": DETAIL}
+    found = Leaf(3, json.dumps(members).encode(), members, DETAIL)
+    with pytest.raises(export.InClear, match="says who"):
+        export.encoder("raw")(found)
+    assert export.encoder("raw", identities=True)(found) == found.payload
+
+
+def test_a_record_of_several_lines_does_not_leave_as_one() -> None:
+    found = leaf()
+    broken = Leaf(3, json.dumps(found.members, indent=1).encode(), found.members, {})
+    with pytest.raises(EvidenceError, match="more than one line"):
+        export.encoder("raw")(broken)

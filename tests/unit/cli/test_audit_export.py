@@ -88,12 +88,24 @@ def test_what_cannot_be_put_on_record_is_not_exported(there: Path, capsys: pytes
     assert "cannot be put on record" in said.err
 
 
+def test_a_log_in_clear_leaves_unchanged_only_with_identities(
+    there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = Writer(there, 3, ORIGIN)
+    writer.write_these([writer.payload()])
+    path = tmp_path / "out.ndjson"
+    assert main(exported(there, "--format", "raw", "--to-file", str(path))) == 2
+    assert "--identities" in capsys.readouterr().err
+    assert not path.exists()
+    assert main(exported(there, "--format", "raw", "--identities", "--to-file", str(path))) == 0
+
+
 def test_a_heartbeat_is_left_out_unless_it_is_asked_for(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     writer = Writer(there, 3, ORIGIN)
     writer.write_these([writer.payload().replace(b'"decision"', b'"heartbeat"')])
-    assert main(exported(there, "--format", "raw")) == 0
+    assert main(exported(there, "--format", "raw", "--identities")) == 0
     assert "heartbeat" not in capsys.readouterr().out
-    assert main(exported(there, "--format", "raw", "--kind", "heartbeat")) == 0
+    assert main(exported(there, "--format", "raw", "--identities", "--kind", "heartbeat")) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 

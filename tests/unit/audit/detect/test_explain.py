@@ -196,6 +196,7 @@ def test_thresholds_of_single_roles_and_of_types_of_subjects(tmp_path: Path) -> 
     ("name", "text", "said"),
     [
         ("appointments", "patient,staff\n", "no column unit, from, to"),
+        ("appointments", "patient,staff,unit,from,to,staff\n", "more than one column staff"),
         ("appointments", f"{CARE}\np-1,ann,east,today,\n", "is no time"),
         ("appointments", f"{CARE}\np-1,ann\n", "2 values for 5 columns"),
         ("patients", "patient,vip,deceased,discharged\np-1,yes,,\n", "`vip` must be true or false"),

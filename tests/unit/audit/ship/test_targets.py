@@ -22,7 +22,7 @@ from pdp.audit.ship.folder import NAME, Lines
 from pdp.audit.ship.otlp import Collector as OtlpCollector
 from pdp.audit.ship.otlp import logs, taken
 from pdp.audit.ship.syslog import Collector, message
-from pdp.audit.ship.target import Item, ShipError
+from pdp.audit.ship.target import Contradicted, Item, ShipError
 from tests.service.certificates import Authority
 
 MOMENT = 1_800_000_000_123_456
@@ -53,6 +53,12 @@ def test_a_line_that_was_cut_is_cut_off_before_the_next(tmp_path: Path) -> None:
         file.write(b'{"n":3' + b" " * 200_000)
     lines.put(items(1))
     assert [json.loads(each)["n"] for each in path.read_text().splitlines()] == [1, 2, 1]
+
+
+def test_a_record_of_several_lines_is_an_alarm_and_no_lines(tmp_path: Path) -> None:
+    with pytest.raises(Contradicted, match="more than one line"):
+        Lines(Folder(tmp_path / "out")).put([Item("a:1", b'{"n":\n1}')])
+    assert not (tmp_path / "out" / NAME).exists()
 
 
 def test_a_directory_that_cannot_be_written_confirms_nothing(tmp_path: Path) -> None:
