@@ -235,6 +235,8 @@ class Outbox:
         failed: set[str] = set()
         before = (self.sent, self.dropped, len(self.waiting))
         for each in list(self.waiting):
+            if each.since > now:  # The clock was ahead, and was set back.
+                each.since = each.due = now
             if each.due > now or each.to in failed or not going():
                 continue
             try:

@@ -66,7 +66,7 @@ class Watch:
         """Some records, and what is due to be told. Is there more? `now`: seconds since the epoch."""
         if self.detector is None:
             self.detector = self._begun(now)
-        elif now - self._looked >= LOOKED_SECONDS:
+        elif abs(now - self._looked) >= LOOKED_SECONDS:  # Also when the clock was set back.
             self._look(now)
         self.detector.moved(int(now * 1_000_000))
         for leaf in islice(sealed(self._directory, self._opener, self.next), BATCH):
@@ -78,7 +78,7 @@ class Watch:
         end = time.monotonic() + TOLD_SECONDS
         if self.outbox.deliver(now, lambda: time.monotonic() < end):
             self.outbox.save()
-        if now - self._saved >= SAVED_SECONDS:
+        if abs(now - self._saved) >= SAVED_SECONDS:
             self.save(now)
         return more
 

@@ -127,6 +127,18 @@ def test_what_nobody_takes_for_days_is_dropped_and_counted(tmp_path: Path) -> No
     assert (outbox.waiting, outbox.dropped) == ([], 1)
 
 
+def test_an_alert_does_not_wait_for_a_time_that_a_wrong_clock_had(tmp_path: Path) -> None:
+    year = 365 * 86_400
+    with desk() as there:
+        there.status = 500
+        outbox = Outbox(tmp_path / "outbox.json", (to(there.url),))
+        outbox.add(alert(tmp_path), NOW + 10 * year)
+        outbox.deliver(NOW + 10 * year)
+        there.status = 200
+        outbox.deliver(NOW)
+    assert (outbox.waiting, outbox.sent) == ([], 1)
+
+
 def test_one_that_fails_keeps_no_other_from_its_alerts(tmp_path: Path) -> None:
     both = (To("gone", "http://127.0.0.1:1/", SECRET), To("kept", file=tmp_path / "alerts.jsonl"))
     outbox = Outbox(tmp_path / "outbox.json", both)

@@ -241,3 +241,13 @@ def test_rules_that_are_none_any_more_are_told_and_end_no_process(site: Site) ->
     rules.write_text("[rule.M1]\nthreshold = 'many'\n")
     with pytest.raises(EvidenceError, match="the rules cannot be used"):
         Watch(site.directory, ORIGIN, site.opener, Watching(context=site.house.directory, rules=rules), ())
+
+
+def test_what_was_learned_is_kept_after_the_clock_was_set_back(site: Site) -> None:
+    site.accesses("pat-1", "pat-2")
+    watch = site.watch()
+    watch.step(NOW + 3_650 * 86_400)
+    state = site.directory / "detect" / "state.json"
+    state.unlink(missing_ok=True)
+    watch.step(NOW)
+    assert state.exists()
