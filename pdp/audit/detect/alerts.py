@@ -214,6 +214,11 @@ class Outbox:
         self._seen: dict[str, None] = {}
         self._read()
 
+    @property
+    def full(self) -> bool:
+        """Would one more alert push an older one out?"""
+        return len(self.waiting) + len(self._to) > MOST
+
     def add(self, alert: Alert, now: float) -> None:
         """To everybody who wants it, once."""
         for to in self._to.values():

@@ -61,9 +61,11 @@ class Watch:
         self._cases: set[tuple[str, int]] = set()
         self._stamp: tuple[tuple[str, int, int], ...] = ()
         self._saved = self._looked = 0.0
+        self._end = 0.0  # of the time for alerts in this step, on the monotonic clock
 
     def step(self, now: float) -> bool:
         """Some records, and what is due to be told. Is there more? `now`: seconds since the epoch."""
+        self._end = time.monotonic() + TOLD_SECONDS
         if self.detector is None:
             self.detector = self._begun(now)
         elif abs(now - self._looked) >= LOOKED_SECONDS:  # Also when the clock was set back.
@@ -75,9 +77,7 @@ class Watch:
         more = self.next < sealed_size(self._directory)
         if not more:  # The sealer takes from every writer at once: who is read to the end has them all.
             self._told(self.detector.until(int(now * 1_000_000) - self._rules.margin), now)
-        end = time.monotonic() + TOLD_SECONDS
-        if self.outbox.deliver(now, lambda: time.monotonic() < end):
-            self.outbox.save()
+        self._deliver(now)
         if abs(now - self._saved) >= SAVED_SECONDS:
             self.save(now)
         return more
@@ -112,7 +112,13 @@ class Watch:
             self._teller.case(alert.case, alert.score, alert.parts)
             self._cases.add(mark)
             self.alerts += 1
+        if self.outbox.full:
+            self._deliver(now)
         self.outbox.add(alert, now)
+
+    def _deliver(self, now: float) -> None:
+        if self.outbox.deliver(now, lambda: time.monotonic() < self._end):
+            self.outbox.save()
 
     # ---------------------------------------------------------------------------------------------------- beginning
 

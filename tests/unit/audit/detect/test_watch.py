@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pdp.audit.decided import Record
+from pdp.audit.detect import alerts as alerting
 from pdp.audit.detect import watch as watching
 from pdp.audit.detect.told import CASE, DISPOSITION, FINDING, Teller, cases
 from pdp.audit.detect.wanted import To, Watching
@@ -241,6 +242,15 @@ def test_rules_that_are_none_any_more_are_told_and_end_no_process(site: Site) ->
     rules.write_text("[rule.M1]\nthreshold = 'many'\n")
     with pytest.raises(EvidenceError, match="the rules cannot be used"):
         Watch(site.directory, ORIGIN, site.opener, Watching(context=site.house.directory, rules=rules), ())
+
+
+def test_a_storm_of_alerts_loses_none_where_somebody_takes_them(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerting, "MOST", 2)
+    site.accesses(*(f"pat-{number}" for number in range(9)))
+    watch = site.watch()
+    drained(watch)
+    assert watch.outbox.dropped == 0
+    assert len(site.alerts) == len(site.told(CASE)) > 2
 
 
 def test_what_was_learned_is_kept_after_the_clock_was_set_back(site: Site) -> None:
