@@ -16,6 +16,10 @@ from pdp.audit.detect.explain import FACTS, WHOM, Template
 UNITS: Final = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 LONGEST: Final = 3_660 * UNITS["d"]
 MAX_BYTES: Final = 1 << 20
+MOST: Final = 1_000_000_000
+"""No number of a rule is above that: a record could not hold it."""
+MOST_STEP: Final = 1_000
+"""Ids that are looked at, for each that is met."""
 ALL: Final = "*"
 EXPORT_ONLY: Final = {"M23": "drug diversion: needs the dispensing records; export the log and join it there"}
 """Rules of the catalogue that this log cannot support."""
@@ -174,6 +178,7 @@ _NAMES: Final = {dict: "a table", list: "a list", str: "a text", int: "a whole n
 def _rules(said: dict[str, Any], problems: list[str]) -> Rules:
     settings = said["settings"]
     problems += [f"`settings.{key}` must not be negative" for key, each in settings.items() if _negative(each)]
+    problems += [f"`settings.{key}` must be {MOST} at most" for key, each in settings.items() if _huge(each)]
     templates = _templates(said["explanation"], problems)
     known = {each.id for each in templates} | set(said["explanation"])
     made = []
@@ -242,6 +247,8 @@ def _rule(name: str, table: dict[str, Any], templates: set[str], problems: list[
             options[key] = _option(key, value, where, problems)
         if _negative(value):
             problems.append(f"`{where}` must not be negative")
+        if _huge(value) or (key == "step" and isinstance(value, int) and value > MOST_STEP):
+            problems.append(f"`{where}` must be {MOST_STEP if key == 'step' else MOST} at most")
     if isinstance(table.get("needs"), list):
         given["needs"] = tuple(table["needs"])  # In their order.
     excepted = {f"-{each}" for each in templates}
@@ -259,6 +266,10 @@ def _option(key: str, value: Any, where: str, problems: list[str]) -> Any:
     elif key in _TIMES and isinstance(value, str):
         return _time(value, where, problems)
     return value
+
+
+def _huge(value: Any) -> bool:
+    return isinstance(value, int) and value > MOST
 
 
 def _negative(value: Any) -> bool:
