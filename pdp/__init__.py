@@ -1,3 +1,3 @@
 """Chaperone: a policy decision point for services that guard electronic patient data."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
