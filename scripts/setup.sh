@@ -55,6 +55,15 @@ engines() {
     fi
 }
 
+# Others' tools that the tests hold our log against. Without what they ask for: one wants an older cachetools, the other
+# a later Python, and both work as we use them.
+outsiders() {
+    .venv/bin/python -c 'import aics_tlog, pymerkle' 2>/dev/null ||
+        .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --ignore-requires-python \
+            aics-tlog==0.2.1 pymerkle==7.0.0 ||
+        echo "pymerkle and aics-tlog are not there; their tests are skipped" >&2
+}
+
 # The OpenID provider that the tests get tokens from, exactly as its lockfile says, where npm is.
 setup_oidc() {
     local place=tests/service/oidc
