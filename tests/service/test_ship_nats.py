@@ -170,7 +170,7 @@ def test_a_stream_that_is_full_refuses_and_drops_nothing(server: NatsServer) -> 
     with pytest.raises(ShipError):
         stream.put([Item(f"a:{number}", b"{}") for number in range(9)])
     stream.close()
-    assert [key for key, _ in held(server)] == ["a:0", "a:1", "a:2"]
+    assert [key.rpartition(":")[0] for key, _ in held(server)] == ["a:0", "a:1", "a:2"]
 
 
 def test_the_password_is_in_no_error(tmp_path: Path, host: Host) -> None:
